@@ -1,0 +1,53 @@
+"""Where things lie: the results folder, and the roots of data sets.
+
+In order: what the command line says, the environment (`MIMIC_CXR_ROOT`, `MIMIC_CXR_REPORTS_ROOT`, `BENCH_RESULTS`),
+then `bench.toml` in the working folder or `~/.config/cxr-report-bench/bench.toml`:
+
+    results = "results"
+    [mimic-cxr]
+    root = "/data/mimic-cxr-jpg/2.1.0"
+    reports_root = "/data/mimic-cxr-reports"
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import UserError
+
+FILES = (Path("bench.toml"), Path.home() / ".config" / "cxr-report-bench" / "bench.toml")
+
+
+def results_folder() -> Path:
+    """The folder under which everything produced lies; `results` where nothing else is said."""
+    return Path(os.environ.get("BENCH_RESULTS") or _file().get("results") or "results").expanduser()
+
+
+def data_root(dataset: str, given: Path | None = None, kind: str = "root") -> Path | None:
+    """The root (`kind` "root" or "reports_root") of a data set, or None where nobody has said it.
+
+    Raises UserError where the folder that was named does not exist.
+    """
+    variable = f"{dataset.replace('-', '_').upper()}_{kind.upper()}"
+    section = _file().get(dataset, {})
+    configured = section.get(kind) if isinstance(section, dict) else None
+    for source, value in (("", given), (f" ({variable})", os.environ.get(variable)), (" (bench.toml)", configured)):
+        if value:
+            root = Path(value).expanduser().absolute()
+            if not root.is_dir():
+                raise UserError(f"No such folder{source}: {root}. Name the folder that holds {dataset}.")
+            return root
+    return None
+
+
+def _file() -> dict[str, Any]:
+    for path in FILES:
+        if path.is_file():
+            try:
+                return tomllib.loads(path.read_text(encoding="utf-8"))
+            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+                raise UserError(f"{path} is not a TOML file: {error}. Put it right or remove it.") from None
+    return {}

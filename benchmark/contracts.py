@@ -1,0 +1,193 @@
+"""What a data set, a model and a metric must offer.
+
+A plugin is one file in `datasets/`, `models/` or `benchmark/metrics/` that defines a class named `Dataset`,
+`Model` or `Metric` derived from the one here. `tests/` runs one suite of contract tests over all of them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from benchmark.schema import GenerationSettings, Reference, Report, Study
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that `Dataset.check` found."""
+
+    what: str
+    """A sentence: what is wrong and where."""
+    fatal: bool
+    """True where the data set cannot be used until it is put right."""
+
+
+class Dataset(ABC):
+    """Studies and their reference reports, read from a root folder."""
+
+    VERSION: ClassVar[str]
+    LICENCE: ClassVar[str]
+    SPLITS: ClassVar[tuple[str, ...]]
+    """As the data set itself names them."""
+    REDISTRIBUTABLE: ClassVar[bool]
+    """Whether text, images and study-level values may leave the machine."""
+    SCRATCH: ClassVar[bool] = False
+    """True where the data set is small enough that models are trained on it from scratch (see default presets)."""
+    SPLIT_ALIASES: ClassVar[Mapping[str, str]] = {"val": "validate", "validation": "validate"}
+
+    def __init__(self, root: Path, reports_root: Path | None = None):
+        self.root = root
+        self.reports_root = reports_root
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """Name of this variant as it stands in result paths: unlike data have unlike names."""
+
+    @classmethod
+    def provide(cls, root: Path, progress: Callable[[int, int], None] | None = None) -> None:
+        """Make the data at `root` where the data set can make itself (the phantom). Others do nothing."""
+
+    @abstractmethod
+    def check(self) -> list[Problem]:
+        """What is missing or broken at the root, cheaply (no image is decoded)."""
+
+    @abstractmethod
+    def studies(self, split: str) -> Sequence[Study]:
+        """The split's usable studies, sorted by study_id. Raises UserError where the root cannot be read."""
+
+    @abstractmethod
+    def references(self, split: str) -> Sequence[Reference]:
+        """One reference for each of `studies(split)`, in the same order."""
+
+    @abstractmethod
+    def dropped(self, split: str) -> Mapping[str, int]:
+        """How many studies of the split are left out, by reason."""
+
+    def second_readings(self, split: str) -> Mapping[str, str]:
+        """Another radiologist's reports by study_id, where the data set has them; else empty."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Example:
+    """A study with its reference: what training, and nothing else, may see together."""
+
+    study: Study
+    reference: Reference
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """All that `Model.train` is given."""
+
+    train: Sequence[Example]
+    validation: Sequence[Example]
+    second_readings: Mapping[str, str]
+    """By study_id over all splits; empty for most data sets. Only `second-reader` uses it."""
+    preset: str
+    options: Mapping[str, Any]
+    """The preset's values with the user's `--set` applied."""
+    seed: int
+    device: str
+    """A torch device name."""
+    output: Path
+    """The checkpoint folder. What an interrupted training left in it is there when it is called again."""
+    tokenize: Callable[[Sequence[str]], list[list[str]]]
+    """The default protocol's tokenizer (needs Java, which it says where it is missing)."""
+    report: Callable[[str], None]
+    """Tells the user a line."""
+
+
+class Model(ABC):
+    """A report-generation model: trains to a checkpoint folder, loads from it, writes reports."""
+
+    CAN_TRAIN: ClassVar[bool] = True
+    INSTANT: ClassVar[bool] = False
+    """True where training takes seconds, so that `bench eval` may do it without being asked."""
+    NEEDS_IMAGES: ClassVar[bool] = True
+    NOTE: ClassVar[str] = ""
+    """What a reader of the leaderboard must know about how its reports came to be."""
+    PAPER: ClassVar[str] = ""
+    PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {"default": {}}
+    """Named hyper-parameters, as data; image geometry among them."""
+
+    @classmethod
+    def skip(cls, dataset: Dataset) -> str:
+        """Why this model does not fit the data set; empty where it does."""
+        return ""
+
+    @classmethod
+    def default_preset(cls, dataset: Dataset) -> str:
+        """The preset used where none is named."""
+        return next(iter(cls.PRESETS))
+
+    @classmethod
+    @abstractmethod
+    def train(cls, job: TrainingJob) -> None:
+        """Write what `load` needs into `job.output`; called again after a kill, go on to the same result."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, checkpoint: Path, device: str) -> Model:
+        """The model of a checkpoint folder. Raises UserError where the folder holds something else or is cut short."""
+
+    @abstractmethod
+    def generate(self, studies: Sequence[Study], settings: GenerationSettings, seeds: Sequence[int]) -> list[Report]:
+        """One report a study, in order. `seeds[i]` is all the randomness study i may use."""
+
+    def card(self) -> dict[str, Any]:
+        """Facts for the run record, e.g. the number of parameters."""
+        return {}
+
+
+@dataclass(frozen=True)
+class MetricContext:
+    """What a metric may need beyond the texts."""
+
+    encoder: str = ""
+    """BERTScore's encoder: a folder or a hub id; empty takes what is at hand."""
+    device: str = "cpu"
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Metric(ABC):
+    """Turns pairs of texts into rows of additive statistics, and summed rows into values.
+
+    Corpus values, intervals, paired tests and slices all follow from the one array of rows.
+    """
+
+    KEYS: ClassVar[tuple[str, ...]]
+    """Names of the values, e.g. `("bleu_1", "bleu_2", "bleu_3", "bleu_4")`."""
+    INPUT: ClassVar[str]
+    """`tokens`: white-space separated tokens of the protocol's tokenizer; `text`: the text as it is."""
+    HIGHER_IS_BETTER: ClassVar[bool] = True
+
+    def __init__(self, context: MetricContext = MetricContext()):
+        self.context = context
+
+    @property
+    @abstractmethod
+    def signature(self) -> str:
+        """`key:value|key:value…`: everything that two numbers must share to be compared."""
+
+    @abstractmethod
+    def rows(self, hypotheses: Sequence[str], references: Sequence[str]) -> np.ndarray:
+        """Sufficient statistics, float64, one row a pair. An empty hypothesis has a row like any other.
+
+        Raises Unavailable where a part it needs is not here.
+        """
+
+    @abstractmethod
+    def aggregate(self, sums: np.ndarray) -> dict[str, np.ndarray]:
+        """Values by key from rows summed over studies: shape (..., columns) gives arrays of shape (...)."""
+
+
+class Unavailable(Exception):
+    """A metric cannot be computed here. The message is one sentence: what is missing and how to get it."""

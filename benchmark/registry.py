@@ -1,0 +1,88 @@
+"""Names of models, data sets and metrics. The registry is the folder: a file is a plugin.
+
+Listing reads file names and docstrings; nothing is imported until one plugin is loaded by name.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import importlib.util
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import UserError, unknown
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The plugins of one kind: the files of a package, and what other installed packages add."""
+
+    kind: str
+    """What it is called in messages: `model`, `data set`, `metric`."""
+    package: str
+    """Package whose files are the plugins; also the entry point group."""
+    class_name: str
+    """Name of the class that each plugin defines."""
+
+    def names(self) -> list[str]:
+        return sorted(self._modules())
+
+    def summary(self, name: str) -> str:
+        """First line of the plugin's docstring, read without importing it."""
+        source = _source(self._module(name))
+        docstring = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) if source else None
+        return docstring.splitlines()[0] if docstring else ""
+
+    def load(self, name: str) -> Any:
+        """The plugin's class. Raises UserError for an unknown name, with the near ones."""
+        module = importlib.import_module(self._module(name))
+        plugin = getattr(module, self.class_name, None)
+        if plugin is None:
+            raise UserError(f"{module.__file__} defines no class '{self.class_name}', so it is no {self.kind}.")
+        return plugin
+
+    def _module(self, name: str) -> str:
+        modules = self._modules()
+        if name not in modules:
+            raise unknown(self.kind, name, modules)
+        return modules[name]
+
+    def _modules(self) -> dict[str, str]:
+        """Module path by plugin name (a file's stem, with hyphens for underscores)."""
+        spec = importlib.util.find_spec(self.package)
+        if spec is None or not spec.submodule_search_locations:
+            raise UserError(
+                f"The package {self.package} is not importable: install the project (pip install -e . in its folder) "
+                "and call `bench`."
+            )
+        found: dict[str, str] = {}
+        for folder in spec.submodule_search_locations:
+            for file in sorted(Path(folder).glob("*.py")):
+                if not file.stem.startswith("_"):
+                    found[file.stem.replace("_", "-")] = f"{self.package}.{file.stem}"
+        for entry in entry_points(group=self.package):
+            if found.get(entry.name, entry.value) != entry.value:
+                raise UserError(
+                    f"Two {self.kind}s are called '{entry.name}': {found[entry.name]} and {entry.value}. "
+                    "Rename one, or uninstall the package that brings it."
+                )
+            found[entry.name] = entry.value
+        return found
+
+
+def _source(module: str) -> Path | None:
+    """The file of a module, found without importing the module itself."""
+    package, _, stem = module.rpartition(".")
+    spec = importlib.util.find_spec(package) if package else None
+    for folder in (spec.submodule_search_locations if spec else None) or []:
+        if (file := Path(folder) / f"{stem}.py").exists():
+            return file
+    return None
+
+
+MODELS = Registry("model", "benchmark.models", "Model")
+DATASETS = Registry("data set", "benchmark.datasets", "Dataset")
+METRICS = Registry("metric", "benchmark.metrics", "Metric")

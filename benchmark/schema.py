@@ -1,0 +1,151 @@
+"""The records that pass between the stages, and their JSON form.
+
+All are frozen. Files carry `schema` so that a reader can refuse what it does not understand.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+SCHEMA = 1
+"""Version of every file format below; raised when a field changes its meaning."""
+
+SECTIONS = ("findings", "impression", "report")
+"""What can be scored: a section alone, or both joined (`report`)."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One image of a study."""
+
+    path: Path
+    """Absolute path of the image file."""
+    position: str = ""
+    """DICOM ViewPosition (`PA`, `AP`, `LATERAL`, …); empty where it is not known."""
+    image_id: str = ""
+    """The data set's own id of the image (MIMIC-CXR: dicom_id)."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a model is given: images and context, never the reference report."""
+
+    study_id: str
+    patient_id: str
+    split: str
+    views: tuple[View, ...] = ()
+    """Frontal views first, in the data set's stated order."""
+    context: Mapping[str, str] = field(default_factory=dict)
+    """Text known before reading: `indication`, `comparison`, …"""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    """What results can be sliced by: `view`, `sex`, `age`, …"""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The radiologist's report of a study. Only scoring and training open it."""
+
+    study_id: str
+    patient_id: str
+    findings: str = ""
+    impression: str = ""
+    labels: Mapping[str, float] = field(default_factory=dict)
+    """CheXpert classes as the report states them: 1 positive, 0 negative, -1 uncertain; unmentioned are absent."""
+
+    def section(self, name: str) -> str:
+        """The text that `name` (one of SECTIONS) is scored against; empty where the report lacks it."""
+        return section_text(name, self.findings, self.impression)
+
+
+def section_text(name: str, findings: str, impression: str) -> str:
+    """Findings, impression, or both joined by a space without headings; `report` is empty unless both are there.
+
+    Requiring both is CXRMate's rule: a reference without an impression would punish a model for writing one.
+    """
+    if name == "findings":
+        return findings
+    if name == "impression":
+        return impression
+    if name == "report":
+        return f"{findings} {impression}" if findings and impression else ""
+    raise ValueError(f"section must be one of {SECTIONS}, not {name!r}")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a model wrote about one study, before it is stored."""
+
+    text: str
+    n_tokens: int = 0
+    """Tokens generated, the end token not counted; 0 for models without tokens."""
+    truncated: bool = False
+    """True where the model was cut off at the token limit instead of ending by itself."""
+    error: str = ""
+    """Why there is no report (an image that cannot be read); the study then counts as an empty report."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One line of `predictions.jsonl`."""
+
+    study_id: str
+    text: str
+    """The report as the model wrote it."""
+    findings: str
+    impression: str
+    error: str = ""
+    """Why there is no report; empty where there is one."""
+    seconds: float = 0.0
+    """Share of its batch's time."""
+    n_tokens: int = 0
+    truncated: bool = False
+
+    def section(self, name: str) -> str:
+        """The text scored as `name`. Unlike a reference's, a report with one section only is still a report."""
+        if name == "report":
+            return " ".join(part for part in (self.findings, self.impression) if part)
+        return section_text(name, self.findings, self.impression)
+
+
+@dataclass(frozen=True)
+class GenerationSettings:
+    """How text is decoded. Part of a run's identity."""
+
+    max_new_tokens: int = 200
+    num_beams: int = 1
+    do_sample: bool = False
+    temperature: float = 1.0
+    top_k: int = 0
+    """0: no limit."""
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+    batch_size: int = 16
+    """Fixed batches of the sorted studies, so that a resumed run computes what an undisturbed one does."""
+
+
+def to_dict(record: Any) -> dict[str, Any]:
+    """A record as plain JSON types."""
+    return {key: _plain(value) for key, value in dataclasses.asdict(record).items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return value
+
+
+def prediction_from_dict(data: Mapping[str, Any]) -> Prediction:
+    """Inverse of `to_dict`; fields added by later versions are ignored, a missing one raises KeyError."""
+    known = {f.name for f in dataclasses.fields(Prediction)}
+    for name in ("study_id", "text", "findings", "impression"):
+        if name not in data:
+            raise KeyError(name)
+    return Prediction(**{k: v for k, v in data.items() if k in known})

@@ -1,0 +1,154 @@
+"""Run folders on disk: atomic JSON, predictions that are only appended to, one writer at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import UserError
+from benchmark.schema import SCHEMA, Prediction, prediction_from_dict, to_dict
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all: into a temporary file beside it, then renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write an object, with the schema version, as indented UTF-8 JSON; NaN is refused (ValueError)."""
+    text = json.dumps({"schema": SCHEMA, **value}, indent=1, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read an object. Raises UserError where it is no JSON or of a later schema."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{path} is not a JSON file: {error}. Remove it and run the command that made it again."
+        ) from None
+    if not isinstance(value, dict) or value.get("schema", SCHEMA) > SCHEMA:
+        raise UserError(
+            f"{path} was written by a later version of this benchmark. Update, or use another results folder."
+        )
+    return value
+
+
+@contextlib.contextmanager
+def exclusive(folder: Path, doing: str) -> Iterator[None]:
+    """Hold a folder for one process. Raises UserError where another has it; a killed process lets go by itself."""
+    from filelock import FileLock, Timeout
+
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UserError(f"Another process is {doing} in {folder}. Wait for it to end, or stop it.") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """`results/runs/<dataset>/<split>/<model>/<run_id>/`."""
+
+    path: Path
+
+    @property
+    def record(self) -> Path:
+        return self.path / "run.json"
+
+    @property
+    def predictions(self) -> Path:
+        return self.path / "predictions.jsonl"
+
+    @property
+    def scores(self) -> Path:
+        return self.path / "scores.json"
+
+    @property
+    def per_study(self) -> Path:
+        return self.path / "per_study.jsonl"
+
+    def append(self, predictions: Iterable[Prediction]) -> None:
+        """Add predictions and hand them to the disk before returning."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        lines = "".join(json.dumps(to_dict(p), ensure_ascii=False) + "\n" for p in predictions)
+        with self.predictions.open("a", encoding="utf-8") as file:
+            file.write(lines)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def mend(self) -> None:
+        """Cut off a last line that a killed process left half written."""
+        if not self.predictions.exists():
+            return
+        with self.predictions.open("rb+") as file:
+            data = file.read()
+            file.truncate(data.rfind(b"\n") + 1)
+
+    def read(self) -> dict[str, Prediction]:
+        """Predictions by study_id. Raises UserError for a damaged line or a study that stands there twice."""
+        return read_predictions(self.predictions) if self.predictions.exists() else {}
+
+
+def read_predictions(path: Path) -> dict[str, Prediction]:
+    """A `predictions.jsonl` by study_id. Raises UserError naming the line where it is damaged."""
+    found: dict[str, Prediction] = {}
+    for number, record in read_jsonl(path):
+        try:
+            prediction = prediction_from_dict(record)
+        except KeyError as missing:
+            raise UserError(f"{path}, line {number}: the field {missing} is missing.") from None
+        if prediction.study_id in found:
+            raise UserError(f"{path}, line {number}: study {prediction.study_id} stands there twice. Remove one line.")
+        found[prediction.study_id] = prediction
+    return found
+
+
+def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Line numbers (from 1) and objects of a JSONL file; blank lines are passed over."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text (byte {error.start}). Save it as UTF-8.") from None
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise UserError(
+                f"{path}, line {number}: not JSON ({error.msg}). Each line must be one JSON object."
+            ) from None
+        if not isinstance(record, dict):
+            raise UserError(f"{path}, line {number}: not a JSON object. Each line must be one JSON object.")
+        yield number, record
