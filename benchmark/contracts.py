@@ -39,6 +39,10 @@ class Dataset(ABC):
     """Whether text, images and study-level values may leave the machine."""
     SCRATCH: ClassVar[bool] = False
     """True where the data set is small enough that models are trained on it from scratch (see default presets)."""
+    SECOND_READER: ClassVar[bool] = False
+    """Whether `second_readings` has any."""
+    DAMAGE: ClassVar[frozenset[str]] = frozenset()
+    """Those reasons for leaving a study out that mean a broken copy and not a rule."""
     SPLIT_ALIASES: ClassVar[Mapping[str, str]] = {"val": "validate", "validation": "validate"}
 
     def __init__(self, root: Path, reports_root: Path | None = None):
@@ -51,8 +55,12 @@ class Dataset(ABC):
         """Name of this variant as it stands in result paths: unlike data have unlike names."""
 
     @classmethod
-    def provide(cls, root: Path, progress: Callable[[int, int], None] | None = None) -> None:
-        """Make the data at `root` where the data set can make itself (the phantom). Others do nothing."""
+    def provide(cls, root: Path, **options: Any) -> None:
+        """Make the data at `root` where the data set can make itself (the phantom). Others do nothing.
+
+        What is there is kept, what an interrupted call left is completed. Raises UserError where the root holds data
+        made with other options.
+        """
 
     @abstractmethod
     def check(self) -> list[Problem]:
@@ -67,8 +75,12 @@ class Dataset(ABC):
         """One reference for each of `studies(split)`, in the same order."""
 
     @abstractmethod
-    def dropped(self, split: str) -> Mapping[str, int]:
+    def left_out(self, split: str) -> Mapping[str, Sequence[str]]:
+        """study_ids of the split that are not among its studies, by reason."""
+
+    def dropped(self, split: str) -> dict[str, int]:
         """How many studies of the split are left out, by reason."""
+        return {reason: len(studies) for reason, studies in self.left_out(split).items()}
 
     def second_readings(self, split: str) -> Mapping[str, str]:
         """Another radiologist's reports by study_id, where the data set has them; else empty."""

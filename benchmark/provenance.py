@@ -65,7 +65,9 @@ NOT_WEIGHTS = frozenset({"card.json", "job.json", "history.csv"})
 
 def checkpoint_hash(folder: Path) -> str:
     """Identity of a checkpoint: its top-level files, less the records of how it came to be."""
-    files = sorted(path for path in folder.iterdir() if path.is_file() and path.name not in NOT_WEIGHTS)
+    files = sorted(
+        path for path in folder.iterdir() if path.is_file() and path.name not in NOT_WEIGHTS and path.name[0] != "."
+    )
     return digest([[path.name, file_hash(path)] for path in files])
 
 

@@ -44,6 +44,10 @@ class Registry:
             raise UserError(f"{module.__file__} defines no class '{self.class_name}', so it is no {self.kind}.")
         return plugin
 
+    def name_of(self, plugin: type) -> str:
+        """The name under which a loaded plugin is registered."""
+        return next(name for name, module in self._modules().items() if module == plugin.__module__)
+
     def _module(self, name: str) -> str:
         modules = self._modules()
         if name not in modules:

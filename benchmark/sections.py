@@ -33,13 +33,9 @@ def section_text(text: str) -> tuple[list[str], list[str], list[int]]:
     else:
         sections, names, starts = [text], ["full report"], [0]
 
-    usable = [
-        not (name in ("impression", "findings") and not section.strip())
-        for section, name in zip(sections, names, strict=True)
-    ]
-    sections, names, starts = (
-        [x for x, keep in zip(items, usable, strict=True) if keep] for items in (sections, names, starts)
-    )
+    for at in reversed(range(len(names))):
+        if names[at] in ("impression", "findings") and not sections[at].strip():
+            del sections[at], names[at], starts[at]
 
     if not {"impression", "findings"} & set(names) and _PARAGRAPH_BREAK in sections[-1]:
         sections[-1], last = sections[-1].split(_PARAGRAPH_BREAK, 1)

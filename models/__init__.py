@@ -1,0 +1,1 @@
+"""Report-generation models, one file each. Installed as `benchmark.models`."""

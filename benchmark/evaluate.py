@@ -1,0 +1,273 @@
+"""The stages of an evaluation put together: choose, generate, score, aggregate."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmark import config, generate, provenance, registry
+from benchmark import train as training
+from benchmark.console import progress, say
+from benchmark.contracts import Dataset, MetricContext, Model
+from benchmark.errors import UserError
+from benchmark.schema import SECTIONS, GenerationSettings, Prediction, Reference, Study
+from benchmark.store import RunFolder, exclusive, read_json, write_json, write_text
+
+PHANTOM = "phantom"
+MAIN_DATASET = "mimic-cxr"
+
+
+def open_dataset(name: str | None, root: Path | None, reports_root: Path | None, results: Path) -> Dataset:
+    """The data set named; without a name `mimic-cxr` where its root is known, else the phantom (made at first use).
+
+    Raises UserError where its root is not known or does not hold it.
+    """
+    if name is None:
+        name = MAIN_DATASET if config.data_root(MAIN_DATASET, root) else PHANTOM
+        why = "its root is known" if name == MAIN_DATASET else f"no root of {MAIN_DATASET} is known"
+        say(f"Data set: {name} ({why}).")
+    plugin: type[Dataset] = registry.DATASETS.load(name)
+    found = config.data_root(name, root)
+    if found is None and plugin.provide is not Dataset.provide:
+        found = results / "data" / name
+        plugin.provide(found)
+    if found is None:
+        variable = f"{name.replace('-', '_').upper()}_ROOT"
+        raise UserError(f"The root of {name} is not known. Name its folder with --root, {variable} or bench.toml.")
+    dataset = plugin(found, config.data_root(name, reports_root, "reports_root"))
+    fatal = [problem.what for problem in dataset.check() if problem.fatal]
+    if fatal:
+        raise UserError(f"{found} cannot be read as {name}: {' '.join(fatal)}")
+    return dataset
+
+
+def choose_device(given: str | None) -> str:
+    """The torch device named, else a GPU where there is one. Raises UserError for one that is not there."""
+    import torch
+
+    if given is None:
+        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    kind = given.partition(":")[0]
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there.get(kind, False):
+        raise UserError(
+            f"The device '{given}' is not here. Here: {', '.join(name for name, ok in there.items() if ok)}."
+        )
+    return given
+
+
+def find_checkpoint(
+    name: str, plugin: type[Model], dataset: Dataset, given: Path | None, preset: str | None, results: Path
+) -> training.Checkpoint:
+    """The checkpoint named, or the newest one that fits; models that train in seconds are trained now.
+
+    Raises UserError where there is none.
+    """
+    if given is not None:
+        return training.open_checkpoint(given, name)
+    if plugin.INSTANT:
+        recipe = training.Recipe(name, training.choose_preset(plugin, dataset, preset), dataset.name, 0, {})
+        return training.open_checkpoint(training.train(plugin, recipe, dataset, results, device="cpu"), name)
+    found = training.newest_checkpoint(results, name, dataset.name, preset)
+    if found is None:
+        raise UserError(
+            f"No finished checkpoint of {name} trained on {dataset.name}{f' with preset {preset}' if preset else ''}. "
+            f"Run `bench train {name}` first, or name one with --checkpoint."
+        )
+    say(f"Checkpoint: {found.path} (the newest of {name} for {dataset.name}).")
+    return found
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The studies of an evaluation with their references."""
+
+    split: str
+    short: str
+    """The split's name in result paths."""
+    studies: Sequence[Study]
+    references: Sequence[Reference]
+    dropped: Mapping[str, int]
+    limited: bool
+    n_damaged: int
+    """Studies left out because a file of theirs is missing or broken."""
+
+
+def select(dataset: Dataset, split: str, limit: int | None) -> Selection:
+    """The split's studies, or the first `limit`.
+
+    Raises UserError for an unknown split or one without usable studies.
+    """
+    name = generate.resolve_split(dataset, split)
+    studies, references = dataset.studies(name), dataset.references(name)
+    dropped = dict(dataset.dropped(name))
+    if not studies:
+        reasons = ", ".join(f"{n} × {reason}" for reason, n in dropped.items())
+        raise UserError(f"The split '{name}' of {dataset.name} has no usable study ({reasons or 'it is empty'}).")
+    for reason, left_out in dataset.left_out(name).items():
+        example = f" (such as {left_out[0]})" if reason in dataset.DAMAGE else ""
+        say(f"Left out: {len(left_out)} × {reason}{example}.")
+    limited = limit is not None and limit < len(studies)
+    cut = slice(limit if limited else None)
+    damaged = sum(n for reason, n in dropped.items() if reason in dataset.DAMAGE)
+    short = generate.short_split(dataset, name)
+    return Selection(name, short, studies[cut], references[cut], dropped, limited, damaged)
+
+
+def write_reports(
+    name: str,
+    dataset: Dataset,
+    selection: Selection,
+    settings: GenerationSettings,
+    results: Path,
+    *,
+    checkpoint: Path | None = None,
+    preset: str | None = None,
+    seed: int = 0,
+    control: str = "",
+    device: str | None = None,
+) -> RunFolder:
+    """Generate (or complete, or find) the run of a model on a selection."""
+    plugin: type[Model] = registry.MODELS.load(name)
+    if reason := plugin.skip(dataset):
+        raise UserError(f"{name} does not fit {dataset.name}: {reason}.")
+    found = find_checkpoint(name, plugin, dataset, checkpoint, preset, results)
+    plan = generate.RunPlan(
+        model=name,
+        preset=found.card["preset"],
+        checkpoint=found.card["hash"],
+        dataset=dataset.name,
+        split=selection.short,
+        fingerprint=provenance.fingerprint(selection.studies, selection.references),
+        settings=settings,
+        seed=seed,
+        control=control,
+    )
+    facts = {
+        "dataset_plugin": registry.DATASETS.name_of(type(dataset)),
+        "root": str(dataset.root),
+        "note": plugin.NOTE,
+        "checkpoint_name": found.path.name,
+        "trained_on": {key: found.card[key] for key in ("dataset", "fingerprint", "n", "seed", "options")},
+        "history": read_history(found.path / "history.csv"),
+        "dropped": selection.dropped,
+        "limited": selection.limited,
+    }
+    if plugin.NEEDS_IMAGES:
+        facts["image_fingerprint"] = provenance.image_fingerprint(s.views[0].path for s in selection.studies if s.views)
+
+    def load() -> Model:
+        return plugin.load(found.path, choose_device(device) if plugin.NEEDS_IMAGES else "cpu")
+
+    return generate.run(plan, dataset, selection.studies, load, results, facts, progress)
+
+
+def read_history(path: Path) -> list[dict[str, float]]:
+    """Training and validation loss by epoch; empty for models without."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
+
+
+def score_run(
+    folder: RunFolder, selection: Selection, results: Path, context: MetricContext, metrics: Sequence[Any] | None = None
+) -> dict[str, Any]:
+    """Score a run's predictions; write `scores.json`, `per_study.jsonl` and the aggregate to commit.
+
+    `metrics` may be shared by several runs (`score.load_metrics`). Returns the content of `scores.json`.
+    """
+    from benchmark import protocols, score
+
+    with exclusive(folder.path, "evaluating"):
+        predictions, run = folder.read(), read_json(folder.record)
+        if run["status"] != "complete" or predictions.keys() != {study.study_id for study in selection.studies}:
+            raise UserError(
+                f"{folder.path} is not complete: run the same `bench generate` or `bench eval` again, it goes on."
+            )
+        protocol = protocols.load("default")
+        metrics = score.load_metrics(context) if metrics is None else metrics
+        hypotheses = [predictions[study.study_id] for study in selection.studies]
+        sections, per_study = {}, {study.study_id: {"study_id": study.study_id} for study in selection.studies}
+        with progress(f"{run['model']}: scoring", len(SECTIONS) * len(metrics)) as advance:
+            for section in SECTIONS:
+                scored = score.score_pairs(
+                    [reference.study_id for reference in selection.references],
+                    [reference.patient_id for reference in selection.references],
+                    [hypothesis.section(section) for hypothesis in hypotheses],
+                    [reference.section(section) for reference in selection.references],
+                    protocol=protocol,
+                    metrics=metrics,
+                    progress=advance,
+                )
+                sections[section] = scored.to_dict()
+                for study_id, values in scored.per_study().items():
+                    per_study[study_id][section] = values
+        scores = {
+            "protocol": protocol.signature,
+            "predictions": provenance.file_hash(folder.predictions),
+            "fingerprint": run["fingerprint"],
+            "sections": sections,
+        }
+        write_text(folder.per_study, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in per_study.values()))
+        write_json(folder.scores, scores)
+    if not run["limited"]:
+        folder_name, name = f"{run['dataset']}-{run['split']}", f"{run['model']}-{run['run_id']}"
+        write_json(results / "scores" / folder_name / f"{name}.json", aggregate(run, scores, hypotheses))
+    return scores
+
+
+def aggregate(run: Mapping[str, Any], scores: Mapping[str, Any], predictions: Sequence[Prediction]) -> dict[str, Any]:
+    """What of a run may leave the machine: no text, no study id, no value of a single study."""
+    keys = (
+        "model preset run_id dataset dataset_version split fingerprint checkpoint checkpoint_name seed control settings "
+        "note n dropped date trained_on history card hardware seconds peak_memory_mb n_errors n_truncated"
+    ).split()
+    code = run["code"]
+    return {
+        **{key: run[key] for key in keys},
+        "image_fingerprint": run.get("image_fingerprint", ""),
+        "settings_id": provenance.digest(run["settings"])[:8],
+        "commit": code["commit"] + ("+changes" if code["dirty"] else ""),
+        "packages": code["packages"],
+        "reports": describe(predictions),
+        "seconds_per_report": run["seconds"]["generate"] / len(predictions),
+        "protocol": scores["protocol"],
+        "sections": scores["sections"],
+    }
+
+
+def describe(predictions: Sequence[Prediction]) -> dict[str, Any]:
+    """How varied the reports are, and how they end: what tells a model from a constant."""
+    texts = Counter(prediction.text for prediction in predictions)
+    return {
+        "distinct_reports": len(texts),
+        "commonest_share": texts.most_common(1)[0][1] / len(predictions),
+        "ended_share": 1 - sum(prediction.truncated for prediction in predictions) / len(predictions),
+        "mean_words": sum(len(prediction.text.split()) for prediction in predictions) / len(predictions),
+    }
+
+
+def default_settings(**given: Any) -> GenerationSettings:
+    """Generation settings with the given ones in place of defaults. Raises UserError for impossible values."""
+    settings = GenerationSettings(**{key: value for key, value in given.items() if value is not None})
+    wrong = (
+        ("--max-new-tokens", settings.max_new_tokens < 1, "at least 1"),
+        ("--beams", settings.num_beams < 1, "at least 1"),
+        ("--temperature", settings.temperature <= 0, "above 0"),
+        ("--top-k", settings.top_k < 0, "0 (no limit) or more"),
+        ("--top-p", not 0 < settings.top_p <= 1, "above 0 and at most 1"),
+        ("--repetition-penalty", settings.repetition_penalty <= 0, "above 0"),
+        ("--batch-size", settings.batch_size < 1, "at least 1"),
+    )
+    for option, bad, rule in wrong:
+        if bad:
+            raise UserError(f"{option} must be {rule}.")
+    if settings.do_sample and settings.num_beams > 1:
+        raise UserError("Sampling and beams exclude one another: give --sample or --beams, not both.")
+    return settings

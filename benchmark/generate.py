@@ -1,0 +1,186 @@
+"""Data set and model to predictions: fixed batches, appended one by one, resumable."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmark import provenance
+from benchmark.console import Advance
+from benchmark.contracts import Dataset, Model
+from benchmark.errors import UserError, unknown
+from benchmark.schema import GenerationSettings, Prediction, Report, Study, View, to_dict
+from benchmark.sections import split_output
+from benchmark.store import RunFolder, exclusive, read_json, write_json
+
+CONTROLS = ("", "shuffle", "blank")
+"""What the model is shown: its own images, those of another study, or black ones."""
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """All that identifies a run; its hash is the run's id. No time and no host is part of it."""
+
+    model: str
+    preset: str
+    checkpoint: str
+    """Hash of the checkpoint."""
+    dataset: str
+    split: str
+    fingerprint: str
+    """Of the studies, references and views (see provenance.fingerprint)."""
+    settings: GenerationSettings
+    seed: int
+    control: str = ""
+
+    @property
+    def run_id(self) -> str:
+        return provenance.digest(to_dict(self))[:12]
+
+    def folder(self, results: Path) -> RunFolder:
+        return RunFolder(results / "runs" / self.dataset / self.split / self.model / self.run_id)
+
+
+def resolve_split(dataset: Dataset, split: str) -> str:
+    """The data set's own name of a split (`val` → `validate`). Raises UserError for an unknown one."""
+    name = split if split in dataset.SPLITS else dataset.SPLIT_ALIASES.get(split, split)
+    if name not in dataset.SPLITS:
+        raise unknown(
+            "split", split, [*dataset.SPLITS, *(a for a, s in dataset.SPLIT_ALIASES.items() if s in dataset.SPLITS)]
+        )
+    return name
+
+
+def short_split(dataset: Dataset, split: str) -> str:
+    """The name of a split in result paths: `val` for `validate`."""
+    return next((alias for alias, name in dataset.SPLIT_ALIASES.items() if name == split), split)
+
+
+def study_seed(seed: int, study_id: str) -> int:
+    """A study's own randomness: 63 bits that depend on the seed and the study alone."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{study_id}".encode()).digest()[:8], "big") >> 1
+
+
+def batches(studies: Sequence[Study], size: int) -> Iterator[Sequence[Study]]:
+    for begin in range(0, len(studies), size):
+        yield studies[begin : begin + size]
+
+
+def apply_control(studies: Sequence[Study], control: str, folder: Path) -> list[Study]:
+    """The studies as the model is shown them.
+
+    `shuffle` gives every study the images of another one by a fixed rotation of a hash order: none keeps its own.
+    `blank` shows a black image, which is written into `folder`.
+    """
+    if control == "shuffle":
+        if len(studies) < 2:
+            raise UserError("Images can be shuffled among at least two studies; this selection has fewer.")
+        order = sorted(studies, key=lambda study: study_seed(0, study.study_id))
+        donors = {study.study_id: donor for study, donor in zip(order, order[1:] + order[:1], strict=True)}
+        return [replace(study, views=donors[study.study_id].views) for study in studies]
+    if control == "blank":
+        from PIL import Image
+
+        black = folder / "blank.png"
+        Image.new("L", (256, 256)).save(black)
+        return [replace(study, views=(View(black, study.views[0].position, "blank"),)) for study in studies]
+    return list(studies)
+
+
+def write_predictions(
+    model: Model,
+    studies: Sequence[Study],
+    folder: RunFolder,
+    settings: GenerationSettings,
+    seed: int,
+    advance: Advance = lambda steps: None,
+) -> None:
+    """Append what is missing to the folder's predictions.
+
+    A batch of which some predictions are there already is computed whole, so that every study sees the same batch as
+    in an undisturbed run; only what is missing is written. The caller holds the folder (`store.exclusive`).
+    """
+    folder.mend()
+    done = folder.read()
+    for batch in batches(studies, settings.batch_size):
+        missing = [study.study_id not in done for study in batch]
+        if any(missing):
+            predictions = predict(model, batch, settings, seed)
+            folder.append(p for p, wanted in zip(predictions, missing, strict=True) if wanted)
+        advance(len(batch))
+
+
+def predict(model: Model, batch: Sequence[Study], settings: GenerationSettings, seed: int) -> list[Prediction]:
+    """Predictions for one batch, split into sections."""
+    began = time.perf_counter()
+    reports = model.generate(batch, settings, [study_seed(seed, study.study_id) for study in batch])
+    seconds = (time.perf_counter() - began) / len(batch)
+    return [_prediction(study, report, seconds) for study, report in zip(batch, reports, strict=True)]
+
+
+def _prediction(study: Study, report: Report, seconds: float) -> Prediction:
+    findings, impression = split_output(report.text)
+    return Prediction(
+        study.study_id,
+        report.text,
+        findings,
+        impression,
+        report.error,
+        round(seconds, 4),
+        report.n_tokens,
+        report.truncated,
+    )
+
+
+def run(
+    plan: RunPlan,
+    dataset: Dataset,
+    studies: Sequence[Study],
+    load: Callable[[], Model],
+    results: Path,
+    facts: dict[str, Any],
+    progress: Any,
+) -> RunFolder:
+    """Write a run folder: `run.json` and one prediction a study. A complete one is left as it is.
+
+    `load` is called only where something is left to do; `facts` are added to the record.
+    """
+    folder = plan.folder(results)
+    with exclusive(folder.path, "evaluating"):
+        if folder.record.exists() and read_json(folder.record)["status"] == "complete":
+            return folder
+        record = {
+            "status": "running",
+            "run_id": plan.run_id,
+            **to_dict(plan),
+            "dataset_version": dataset.VERSION,
+            "redistributable": dataset.REDISTRIBUTABLE,
+            "n": len(studies),
+            **facts,
+            "code": provenance.code_identity(),
+        }
+        write_json(folder.record, record)
+        began = time.perf_counter()
+        model = load()
+        loaded = time.perf_counter()
+        shown = apply_control(studies, plan.control, folder.path)
+        with progress(f"{plan.model}: writing reports", len(shown)) as advance:
+            write_predictions(model, shown, folder, plan.settings, plan.seed, advance)
+        predictions = folder.read().values()
+        record |= {
+            "status": "complete",
+            "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "card": model.card(),
+            "hardware": provenance.hardware(),
+            "seconds": {"load": round(loaded - began, 3), "generate": round(sum(p.seconds for p in predictions), 3)},
+            "peak_memory_mb": provenance.peak_memory_mb(),
+            "n_errors": sum(bool(p.error) for p in predictions),
+            "n_truncated": sum(p.truncated for p in predictions),
+        }
+        write_json(folder.record, record)
+    return folder

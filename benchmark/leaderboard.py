@@ -1,0 +1,258 @@
+"""Aggregated scores to leaderboards: one CSV and one Markdown table per data set and split.
+
+The files under `results/scores/` are the only input, so `check` can tell whether a leaderboard is what they give.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import UserError
+from benchmark.schema import SECTIONS
+from benchmark.store import read_json, write_text
+
+METRICS = (
+    "bleu_1",
+    "bleu_2",
+    "bleu_3",
+    "bleu_4",
+    "meteor",
+    "rouge_l",
+    "rouge_l_coco",
+    "cider",
+    "bertscore_f1",
+)
+RANKED_BY = "cider"
+"""CIDEr, because it weighs what is rare: a constant report gets little of it, while its BLEU can pass for a model's."""
+
+COLUMNS = (
+    "rank",
+    "model",
+    "preset",
+    "run_id",
+    "section",
+    "n",
+    "n_unscored",
+    "n_empty",
+    *METRICS,
+    f"{RANKED_BY}_low",
+    f"{RANKED_BY}_high",
+    "grounding_gap",
+    "distinct_reports",
+    "commonest_share",
+    "ended_share",
+    "seconds_per_report",
+    "note",
+    "fingerprint",
+    "signature",
+    "commit",
+    "date",
+)
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Board:
+    """The leaderboard of one data set and split."""
+
+    name: str
+    """`<dataset>-<split>`."""
+    rows: Sequence[Row]
+    n_superseded: int
+    """Older runs of a row's model and settings, kept in `scores/` but not shown."""
+
+
+def boards(results: Path) -> list[Board]:
+    """All leaderboards that the committed aggregates give."""
+    folders = sorted(path for path in (results / "scores").glob("*") if path.is_dir())
+    return [read_board(folder) for folder in folders if any(folder.glob("*.json"))]
+
+
+def read_board(folder: Path) -> Board:
+    """The leaderboard of one folder of aggregates. Raises UserError for a file that is none."""
+    entries = []
+    for path in sorted(folder.glob("*.json")):
+        if path.name == "pairs.json":
+            continue
+        entry = read_json(path)
+        if "sections" not in entry or "run_id" not in entry:
+            raise UserError(f"{path} holds no aggregated scores. Remove it, or run `bench eval` again.")
+        entries.append(entry)
+    newest: dict[tuple[str, ...], dict[str, Any]] = {}
+    for entry in sorted(entries, key=lambda entry: (entry["date"], entry["run_id"])):
+        newest[_identity(entry)] = entry
+    shown = list(newest.values())
+    controls = {_identity({**e, "control": ""}): e for e in shown if e["control"] == "shuffle"}
+    rows = [_row(e, name, controls.get(_identity(e))) for e in shown if not e["control"] for name in e["sections"]]
+    return Board(folder.name, _ranked(rows), len(entries) - len(shown))
+
+
+def _identity(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    """What two runs share when the later one takes the place of the earlier."""
+    keys = ("model", "checkpoint_name", "settings_id", "control", "fingerprint")
+    return (*(str(entry[key]) for key in keys), str(entry["seed"]))
+
+
+def _row(entry: Mapping[str, Any], section: str, shuffled: Mapping[str, Any] | None) -> Row:
+    scores = entry["sections"][section]
+    metrics = scores["metrics"]
+    ranked = metrics.get(RANKED_BY, {})
+    row = {
+        **{key: entry[key] for key in ("model", "preset", "run_id", "note", "fingerprint", "commit", "date")},
+        **{key: entry["reports"][key] for key in ("distinct_reports", "commonest_share", "ended_share")},
+        **{name: metrics.get(name, {}).get("value") for name in METRICS},
+        "section": section,
+        "n": scores["n"],
+        "n_unscored": scores["n_unscored"],
+        "n_empty": scores["n_empty_hypotheses"],
+        f"{RANKED_BY}_low": ranked.get("low"),
+        f"{RANKED_BY}_high": ranked.get("high"),
+        "seconds_per_report": entry["seconds_per_report"],
+        "signature": scores["signature"],
+    }
+    if shuffled:
+        without = shuffled["sections"].get(section, {}).get("metrics", {}).get(RANKED_BY, {}).get("value")
+        if row[RANKED_BY] is not None and without is not None:
+            row["grounding_gap"] = row[RANKED_BY] - without
+    return row
+
+
+def _ranked(rows: Iterable[Row]) -> list[Row]:
+    """Rows by section and score. Only rows of the newest data and signatures are ranked; what differs says so."""
+    ordered: list[Row] = []
+    rows = list(rows)
+    for section in SECTIONS:
+        here = [row for row in rows if row["section"] == section]
+        if not here:
+            continue
+        latest = max(here, key=lambda row: (row["date"], row["run_id"]))
+        comparable = [row for row in here if _comparable(row) == _comparable(latest)]
+        for rank, row in enumerate(sorted(comparable, key=_worst_last), 1):
+            ordered.append({**row, "rank": rank})
+        for row in sorted((row for row in here if row not in comparable), key=_worst_last):
+            differs = "other data" if row["fingerprint"] != latest["fingerprint"] else "other signatures"
+            note = "; ".join(filter(None, (row["note"], f"not ranked: {differs}")))
+            ordered.append({**row, "rank": None, "note": note})
+    return ordered
+
+
+def _comparable(row: Row) -> tuple[str, str]:
+    return row["fingerprint"], row["signature"]
+
+
+def _worst_last(row: Row) -> tuple[float, str]:
+    value = row[RANKED_BY]
+    return (float("inf") if value is None else -value, row["model"])
+
+
+def to_csv(board: Board) -> str:
+    """CSV with plain numbers: 6 decimals, empty where there is no value. Formula characters are disarmed."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows({column: _cell(row.get(column)) for column in COLUMNS} for row in board.rows)
+    return out.getvalue()
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6f}"
+    text = str(value)
+    # A spreadsheet runs a cell that begins with one of these as a formula.
+    return f"'{text}" if isinstance(value, str) and text[:1] in ("=", "+", "-", "@") else text
+
+
+SHOWN = {
+    "rank": "#",
+    "model": "model",
+    "preset": "preset",
+    "n": "n",
+    "bleu_1": "BLEU-1",
+    "bleu_4": "BLEU-4",
+    "meteor": "METEOR",
+    "rouge_l": "ROUGE-L",
+    "bertscore_f1": "BERTScore",
+    "cider": "CIDEr",
+    "interval": "95 % interval",
+    "grounding_gap": "gap",
+    "distinct_reports": "distinct",
+    "note": "note",
+}
+"""Columns of the tables that people read, and their headings."""
+
+EXPLANATION = (
+    "Ranked by CIDEr, with its 95 % interval over patients. gap: CIDEr lost when the images are shuffled among the "
+    "studies. distinct: how many different reports were written."
+)
+
+
+def shown_rows(board: Board, section: str) -> list[dict[str, str]]:
+    """Rows of a section as text, keyed by heading."""
+    return [
+        {heading: _shown(row, column) for column, heading in SHOWN.items()}
+        for row in board.rows
+        if row["section"] == section
+    ]
+
+
+def _shown(row: Row, column: str) -> str:
+    if column == "interval":
+        low, high = row.get(f"{RANKED_BY}_low"), row.get(f"{RANKED_BY}_high")
+        return "" if low is None or high is None else f"{low:.3f}–{high:.3f}"
+    value = row.get(column)
+    if value is None:
+        return "–" if column in ("rank", *METRICS) else ""
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def to_markdown(board: Board) -> str:
+    """One table a section."""
+    lines = [f"# {board.name}", "", EXPLANATION, ""]
+    for section in SECTIONS:
+        rows = shown_rows(board, section)
+        if rows:
+            lines += [f"## {section}", "", _markdown_row(SHOWN.values()), _markdown_row("---" for _ in SHOWN)]
+            lines += [_markdown_row(row.values()) for row in rows]
+            signatures = sorted({f"`{row['signature']}`" for row in board.rows if row["section"] == section})
+            lines += ["", f"Signature: {', '.join(signatures)}", ""]
+    if board.n_superseded:
+        lines += [
+            f"{board.n_superseded} earlier runs of the same models and settings are kept in `scores/` and not shown.",
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def _markdown_row(cells: Iterable[str]) -> str:
+    escaped = (cell.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ") for cell in cells)
+    return f"| {' | '.join(escaped)} |"
+
+
+def files(board: Board, results: Path) -> dict[Path, str]:
+    """The leaderboard's files and what they hold."""
+    return {results / f"{board.name}.csv": to_csv(board), results / f"{board.name}.md": to_markdown(board)}
+
+
+def write(results: Path) -> list[Board]:
+    """Write every leaderboard and return them."""
+    found = boards(results)
+    for each in found:
+        for path, text in files(each, results).items():
+            write_text(path, text)
+    return found
+
+
+def outdated(results: Path) -> list[Path]:
+    """Leaderboard files that are not what the aggregates give, those without aggregates included."""
+    expected = {path: text for each in boards(results) for path, text in files(each, results).items()}
+    wrong = [path for path, text in expected.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    orphans = [path for path in results.glob("*-*.csv") if path not in expected]
+    return sorted(wrong + orphans)

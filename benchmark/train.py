@@ -1,0 +1,227 @@
+"""Studies to a checkpoint with a card."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmark import provenance
+from benchmark.console import duration, say
+from benchmark.contracts import Dataset, Example, Model, TrainingJob
+from benchmark.errors import UserError, unknown
+from benchmark.store import exclusive, read_json, write_json
+
+TRAIN_SPLIT, VALIDATION_SPLIT = "train", "validate"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to train; it decides the checkpoint's folder."""
+
+    model: str
+    preset: str
+    dataset: str
+    seed: int
+    overrides: Mapping[str, Any]
+
+    def folder(self, results: Path) -> Path:
+        name = f"{self.preset}-{self.dataset}-{self.seed}"
+        if self.overrides:
+            name += f"-{provenance.digest(dict(self.overrides))[:8]}"
+        return results / "checkpoints" / self.model / name
+
+
+def choose_preset(plugin: type[Model], dataset: Dataset, given: str | None) -> str:
+    """The preset named, or the one that fits the data set. Raises UserError for an unknown one."""
+    preset = given or plugin.default_preset(dataset)
+    if preset not in plugin.PRESETS:
+        raise unknown("preset", preset, plugin.PRESETS)
+    return preset
+
+
+def parse_overrides(preset: Mapping[str, Any], settings: list[str]) -> dict[str, Any]:
+    """`key=value` strings as values of the preset's own types. Raises UserError for an unknown key or a bad value."""
+    found: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise UserError(f"--set takes key=value, not '{setting}'.")
+        if key not in preset:
+            raise unknown("setting", key, preset)
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        found[key] = _as_type_of(preset[key], value, key)
+    return {key: value for key, value in found.items() if value != preset[key]}
+
+
+def _as_type_of(old: Any, value: Any, key: str) -> Any:
+    if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if old is not None and type(value) is not type(old):
+        raise UserError(f"The setting '{key}' takes a value like {json.dumps(old)}, not {json.dumps(value)}.")
+    return value
+
+
+def train(
+    plugin: type[Model],
+    recipe: Recipe,
+    dataset: Dataset,
+    results: Path,
+    *,
+    device: str,
+    fresh: bool = False,
+) -> Path:
+    """Train and return the checkpoint's folder; a complete one is left as it is unless `fresh`.
+
+    Raises UserError where the model does not fit the data set, a split is empty, or what an interrupted training left
+    behind was begun with other data or settings.
+    """
+    from benchmark import protocols
+
+    if not plugin.CAN_TRAIN:
+        raise UserError(f"{recipe.model} cannot be trained.")
+    if reason := plugin.skip(dataset):
+        raise UserError(f"{recipe.model} does not fit {dataset.name}: {reason}.")
+    output = recipe.folder(results)
+    with exclusive(output, "training"):
+        if fresh:
+            _empty(output)
+        train_set, validation = _examples(dataset, TRAIN_SPLIT), _examples(dataset, VALIDATION_SPLIT)
+        options = {**plugin.PRESETS[recipe.preset], **recipe.overrides}
+        job_record = {
+            "model": recipe.model,
+            "preset": recipe.preset,
+            "options": options,
+            "seed": recipe.seed,
+            "dataset": {"name": dataset.name, "version": dataset.VERSION, "licence": dataset.LICENCE},
+            "fingerprint": {
+                TRAIN_SPLIT: _fingerprint(train_set),
+                VALIDATION_SPLIT: _fingerprint(validation),
+            },
+            "n": {TRAIN_SPLIT: len(train_set), VALIDATION_SPLIT: len(validation)},
+            "dropped": {split: dict(dataset.dropped(split)) for split in (TRAIN_SPLIT, VALIDATION_SPLIT)},
+        }
+        if _complete(output, job_record):
+            say(f"{output} is trained already (--fresh trains it anew).")
+            return output
+        write_json(output / "job.json", job_record)
+        began = time.perf_counter()
+        plugin.train(
+            TrainingJob(
+                train=train_set,
+                validation=validation,
+                second_readings=_second_readings(dataset),
+                preset=recipe.preset,
+                options=options,
+                seed=recipe.seed,
+                device=device,
+                output=output,
+                tokenize=lambda texts: protocols.load("default").tokenize(list(texts)),
+                report=say,
+            )
+        )
+        seconds = time.perf_counter() - began
+        card = {
+            **job_record,
+            "hash": provenance.checkpoint_hash(output),
+            "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "seconds": round(seconds, 1),
+            "device": device,
+            "hardware": provenance.hardware(),
+            "code": provenance.code_identity(),
+        }
+        write_json(output / "card.json", card)
+        say(f"Trained {recipe.model} in {duration(seconds)}: {output}")
+    return output
+
+
+def _examples(dataset: Dataset, split: str) -> list[Example]:
+    pairs = zip(dataset.studies(split), dataset.references(split), strict=True)
+    examples = [Example(study, reference) for study, reference in pairs]
+    if not examples:
+        reasons = ", ".join(f"{n} × {reason}" for reason, n in dataset.dropped(split).items())
+        raise UserError(f"The split '{split}' of {dataset.name} has no usable study ({reasons or 'it is empty'}).")
+    return examples
+
+
+def _fingerprint(examples: list[Example]) -> str:
+    return provenance.fingerprint([e.study for e in examples], [e.reference for e in examples])
+
+
+def _second_readings(dataset: Dataset) -> dict[str, str]:
+    return {study: text for split in dataset.SPLITS for study, text in dataset.second_readings(split).items()}
+
+
+def _complete(output: Path, job: dict[str, Any]) -> bool:
+    """Whether the folder holds this very training, finished. Raises UserError where it holds another one."""
+    began = output / "job.json"
+    if not began.exists():
+        return False
+    before = {key: value for key, value in read_json(began).items() if key != "schema"}
+    changed = sorted(key for key in job if json.loads(json.dumps(job[key])) != before.get(key))
+    if changed:
+        raise UserError(
+            f"{output} was begun with another {', '.join(changed)} than now. Give --fresh to train anew (what is there "
+            "is deleted), or another --seed to keep both."
+        )
+    return (output / "card.json").exists()
+
+
+def _empty(folder: Path) -> None:
+    """Remove what an earlier training left, but not the lock that is held."""
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != ".lock":
+            path.unlink()
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A finished training."""
+
+    path: Path
+    card: Mapping[str, Any]
+
+
+def open_checkpoint(path: Path, model: str) -> Checkpoint:
+    """Read a checkpoint's card and check its files against it.
+
+    Raises UserError where it is no finished checkpoint, another model's, or changed since.
+    """
+    if not path.is_dir():
+        raise UserError(f"No such checkpoint folder: {path}.")
+    if not (path / "card.json").exists():
+        unfinished = (path / "job.json").exists()
+        raise UserError(
+            f"{path} holds a training that was not finished: run the same `bench train` again, it goes on."
+            if unfinished
+            else f"{path} is no checkpoint of this benchmark: it has no card.json."
+        )
+    card = read_json(path / "card.json")
+    if card.get("model") != model:
+        raise UserError(f"{path} is a checkpoint of {card.get('model')}, not of {model}.")
+    if provenance.checkpoint_hash(path) != card.get("hash"):
+        raise UserError(
+            f"The files in {path} are not those that its card was written for (changed, missing or cut short). "
+            "Copy the folder again, or train with --fresh."
+        )
+    return Checkpoint(path, card)
+
+
+def newest_checkpoint(results: Path, model: str, dataset: str | None, preset: str | None) -> Checkpoint | None:
+    """The newest finished checkpoint of a model, trained on `dataset` and with `preset` where these are given."""
+    found: list[tuple[str, Path]] = []
+    for card_path in sorted((results / "checkpoints" / model).glob("*/card.json")):
+        card = read_json(card_path)
+        if dataset in (None, card["dataset"]["name"]) and preset in (None, card["preset"]):
+            found.append((card["date"], card_path.parent))
+    return open_checkpoint(max(found)[1], model) if found else None

@@ -1,0 +1,117 @@
+"""Synthetic chest X-rays with exact labels and two readers, drawn from a seed; needs no download."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchmark.console import progress
+from benchmark.contracts import Problem
+from benchmark.errors import UserError
+from benchmark.schema import View
+from benchmark.sections import join_output
+
+from . import _phantom_layout as layout
+from ._mimic_jpg import MimicCXRJPG
+
+STANDARD: Mapping[str, Any] = {
+    "n_train": 2400,
+    "n_validate": 300,
+    "n_test": 300,
+    "long_side": 160,
+    "prevalence": 1.0,
+    "seed": 0,
+}
+"""What `phantom` means; any other choice has a name of its own."""
+
+
+class Dataset(MimicCXRJPG):
+    """Written in MIMIC-CXR-JPG's layout and read back by its loader."""
+
+    VERSION = layout.VERSION
+    LICENCE = "MIT"
+    REDISTRIBUTABLE = True
+    SCRATCH = True
+    SECOND_READER = True
+
+    @classmethod
+    def provide(cls, root: Path, **options: Any) -> None:
+        chosen = {**STANDARD, **options}
+        if (root / layout.COMPLETE).is_file() and not options:
+            return
+        total = sum(chosen[key] for key in ("n_train", "n_validate", "n_test"))
+        with progress("Drawing the phantom", total) as advance:
+            done = 0
+
+            def report(images: int, of: int) -> None:
+                nonlocal done
+                share = images * total // of
+                advance(share - done)
+                done = share
+
+            try:
+                layout.write(root, **chosen, workers=os.cpu_count() or 1, progress=report)
+            except ValueError as error:
+                raise UserError(f"{error}.") from None
+
+    def check(self) -> list[Problem]:
+        problems = super().check()
+        if not (self.root / layout.COMPLETE).is_file():
+            what = (
+                f"{self.root} holds no complete phantom (no {layout.COMPLETE}): run `bench data make phantom --root …`."
+            )
+            problems.append(Problem(what, fatal=True))
+        return problems
+
+    @cached_property
+    def made_with(self) -> Mapping[str, Any]:
+        """The options that this copy was made with, flat."""
+        found = json.loads((self.root / layout.COMPLETE).read_text(encoding="utf-8"))
+        sizes = {f"n_{split}": n for split, n in found["sizes"].items()}
+        return {**sizes, **{key: found[key] for key in ("long_side", "prevalence", "seed")}}
+
+    @property
+    def name(self) -> str:
+        made = self.made_with
+        if made == STANDARD:
+            return "phantom"
+        parts = ["phantom", _count(made["n_train"]), str(made["long_side"])]
+        if (made["n_validate"], made["n_test"]) != (STANDARD["n_validate"], STANDARD["n_test"]):
+            parts.append(f"{made['n_validate']}v{made['n_test']}t")
+        if made["prevalence"] != STANDARD["prevalence"]:
+            parts.append(f"p{made['prevalence']:g}")
+        if made["seed"] != STANDARD["seed"]:
+            parts.append(f"s{made['seed']}")
+        return "-".join(parts)
+
+    def attributes(self, study_id: str, view: View) -> dict[str, str]:
+        return {"view": view.position, **self._patients.get(study_id, {})}
+
+    def second_readings(self, split: str) -> Mapping[str, str]:
+        wanted = {study.study_id for study in self.studies(split)}
+        with gzip.open(self.root / "phantom-second-reader.jsonl.gz", "rt", encoding="utf-8") as file:
+            readings = (json.loads(line) for line in file)
+            return {
+                str(reading["study_id"]): join_output(reading["findings"], reading["impression"])
+                for reading in readings
+                if str(reading["study_id"]) in wanted
+            }
+
+    @cached_property
+    def _patients(self) -> dict[str, dict[str, str]]:
+        table = pd.read_csv(self.root / "phantom-patients.csv.gz", dtype=str, keep_default_na=False)
+        return {
+            study: {"sex": sex, "age": age}
+            for study, sex, age in zip(table["study_id"], table["sex"], table["age"], strict=True)
+        }
+
+
+def _count(n: int) -> str:
+    return f"{n // 1000}k" if n % 1000 == 0 else str(n)

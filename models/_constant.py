@@ -1,0 +1,60 @@
+"""What the text baselines share: one file of reports as their checkpoint."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmark.contracts import Example, Model
+from benchmark.errors import UserError
+from benchmark.sections import join_output
+
+FILE = "reports.json"
+
+
+def report_text(example: Example) -> str:
+    """The example's reference in the form in which models write reports."""
+    return join_output(example.reference.findings, example.reference.impression)
+
+
+def training_reports(examples: Sequence[Example]) -> list[str]:
+    """Texts of the reports that have findings and impression: only those can be right in every section.
+
+    Raises UserError where there is none.
+    """
+    texts = [report_text(e) for e in examples if e.reference.findings and e.reference.impression]
+    if not texts:
+        raise UserError("No training report has both findings and impression, so there is none to repeat.")
+    return texts
+
+
+class TextBaseline(Model):
+    """A model that ignores the images."""
+
+    INSTANT = True
+    NEEDS_IMAGES = False
+    KIND: str
+    """Written into the checkpoint, so that one baseline does not load another's."""
+
+    def __init__(self, content: Any):
+        self.content = content
+
+    @classmethod
+    def save(cls, output: Path, content: Any) -> None:
+        output.mkdir(parents=True, exist_ok=True)
+        (output / FILE).write_text(json.dumps({"model": cls.KIND, "content": content}, ensure_ascii=False), "utf-8")
+
+    @classmethod
+    def load(cls, checkpoint: Path, device: str) -> TextBaseline:
+        try:
+            data = json.loads((checkpoint / FILE).read_text("utf-8"))
+            kind, content = data["model"], data["content"]
+        except FileNotFoundError:
+            raise UserError(f"{checkpoint} is no checkpoint of {cls.KIND}: it has no {FILE}.") from None
+        except (ValueError, KeyError, TypeError):
+            raise UserError(f"{checkpoint / FILE} is damaged. Train {cls.KIND} again with --fresh.") from None
+        if kind != cls.KIND:
+            raise UserError(f"{checkpoint} is a checkpoint of {kind}, not of {cls.KIND}.")
+        return cls(content)
