@@ -122,18 +122,14 @@ def evaluate_command(
     MODELS.load(model)  # an unknown name is said before any work is done
     data = evaluate.open_dataset(dataset, root, reports_root, results)
     selection = evaluate.select(data, split, limit)
-    folder = evaluate.write_reports(
-        model,
-        data,
-        selection,
-        settings,
-        results,
-        checkpoint=checkpoint,
-        preset=preset,
-        seed=seed,
-        control=control,
-        device=device,
-    )
+    options: dict[str, Any] = {
+        "checkpoint": checkpoint,
+        "preset": preset,
+        "seed": seed,
+        "control": control,
+        "device": device,
+    }
+    folder = evaluate.write_reports(model, data, selection, settings, results, **options)
     scores = evaluate.score_run(folder, selection, results, MetricContext(encoder=bertscore_encoder))
     say(f"Run: {folder.path}")
     if as_json:
@@ -182,26 +178,14 @@ def generate(
     )
     results = config.results_folder()
     MODELS.load(model)
+    options: dict[str, Any] = {"checkpoint": checkpoint, "preset": preset, "seed": seed, "device": device}
     if images is not None:
-        written = loose.describe_images(
-            model, images, settings, results, out=out, checkpoint=checkpoint, preset=preset, seed=seed, device=device
-        )
+        written = loose.describe_images(model, images, settings, results, out=out, **options)
         say(f"Wrote {written.path} ({written.n} reports).")
         _end(_say_errors(written.errors))
     data = evaluate.open_dataset(dataset, root, reports_root, results)
     selection = evaluate.select(data, split, limit)
-    folder = evaluate.write_reports(
-        model,
-        data,
-        selection,
-        settings,
-        results,
-        checkpoint=checkpoint,
-        preset=preset,
-        seed=seed,
-        control=control,
-        device=device,
-    )
+    folder = evaluate.write_reports(model, data, selection, settings, results, control=control, **options)
     say(f"Run: {folder.path}")
     _end(_report_errors(folder) + selection.n_damaged)
 
@@ -354,10 +338,11 @@ def make_data(
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
 ) -> None:
     """Make a variant of a data set; it has a name of its own, so unlike rows never meet."""
-    plugin = DATASETS.load(name)
+    from benchmark import evaluate
+
     options = {"n_train": n_train, "n_validate": n_validate, "n_test": n_test}
-    plugin.provide(root, **options, long_side=size, prevalence=prevalence, seed=seed)
-    say(f"{plugin(root).name}: {root}")
+    made = evaluate.provide(name, root, **options, long_side=size, prevalence=prevalence, seed=seed)
+    say(f"{made.name}: {root}")
 
 
 def _listing(title: str, rows: list[dict[str, str]], as_json: bool) -> None:

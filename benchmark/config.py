@@ -23,7 +23,7 @@ FILES = (Path("bench.toml"), Path.home() / ".config" / "cxr-report-bench" / "ben
 
 def results_folder() -> Path:
     """The folder under which everything produced lies; `results` where nothing else is said."""
-    return Path(os.environ.get("BENCH_RESULTS") or _file().get("results") or "results").expanduser()
+    return Path(os.environ.get("BENCH_RESULTS") or _path(_file(), "results") or "results").expanduser()
 
 
 def data_root(dataset: str, given: Path | None = None, kind: str = "root") -> Path | None:
@@ -33,7 +33,7 @@ def data_root(dataset: str, given: Path | None = None, kind: str = "root") -> Pa
     """
     variable = f"{dataset.replace('-', '_').upper()}_{kind.upper()}"
     section = _file().get(dataset, {})
-    configured = section.get(kind) if isinstance(section, dict) else None
+    configured = _path(section, kind) if isinstance(section, dict) else None
     for source, value in (("", given), (f" ({variable})", os.environ.get(variable)), (" (bench.toml)", configured)):
         if value:
             root = Path(value).expanduser().absolute()
@@ -41,6 +41,13 @@ def data_root(dataset: str, given: Path | None = None, kind: str = "root") -> Pa
                 raise UserError(f"No such folder{source}: {root}. Name the folder that holds {dataset}.")
             return root
     return None
+
+
+def _path(section: dict[str, Any], key: str) -> str | None:
+    value = section.get(key)
+    if value is not None and not isinstance(value, str):
+        raise UserError(f"bench.toml: {key} takes a path in quotes, not {value}.")
+    return value
 
 
 def _file() -> dict[str, Any]:

@@ -39,6 +39,8 @@ class Dataset(ABC):
     """Whether text, images and study-level values may leave the machine."""
     SCRATCH: ClassVar[bool] = False
     """True where the data set is small enough that models are trained on it from scratch (see default presets)."""
+    SELF_MADE: ClassVar[bool] = False
+    """Whether `provide` makes the data."""
     SECOND_READER: ClassVar[bool] = False
     """Whether `second_readings` has any."""
     DAMAGE: ClassVar[frozenset[str]] = frozenset()
@@ -56,7 +58,7 @@ class Dataset(ABC):
 
     @classmethod
     def provide(cls, root: Path, **options: Any) -> None:
-        """Make the data at `root` where the data set can make itself (the phantom). Others do nothing.
+        """Make the data at `root`; only data sets that are SELF_MADE (the phantom) do.
 
         What is there is kept, what an interrupted call left is completed. Raises UserError where the root holds data
         made with other options.

@@ -33,9 +33,9 @@ def open_dataset(name: str | None, root: Path | None, reports_root: Path | None,
         say(f"Data set: {name} ({why}).")
     plugin: type[Dataset] = registry.DATASETS.load(name)
     found = config.data_root(name, root)
-    if found is None and plugin.provide is not Dataset.provide:
+    if found is None and plugin.SELF_MADE:
         found = results / "data" / name
-        plugin.provide(found)
+        provide(name, found)
     if found is None:
         variable = f"{name.replace('-', '_').upper()}_ROOT"
         raise UserError(f"The root of {name} is not known. Name its folder with --root, {variable} or bench.toml.")
@@ -44,6 +44,20 @@ def open_dataset(name: str | None, root: Path | None, reports_root: Path | None,
     if fatal:
         raise UserError(f"{found} cannot be read as {name}: {' '.join(fatal)}")
     return dataset
+
+
+def provide(name: str, root: Path, **options: Any) -> Dataset:
+    """A data set that makes itself, made at `root` (or completed) by one process at a time.
+
+    Raises UserError where another process is at it, or the data set has to be fetched.
+    """
+    plugin: type[Dataset] = registry.DATASETS.load(name)
+    if not plugin.SELF_MADE:
+        raise UserError(f"{name} cannot make itself: fetch it and name its folder with --root.")
+    # The lock lies beside the data, which must hold nothing but what the seed gives.
+    with exclusive(root.parent / f".{root.name}-lock", "making the data set"):
+        plugin.provide(root, **options)
+    return plugin(root)
 
 
 def choose_device(given: str | None) -> str:
@@ -133,6 +147,8 @@ def write_reports(
     device: str | None = None,
 ) -> RunFolder:
     """Generate (or complete, or find) the run of a model on a selection."""
+    if control not in generate.CONTROLS:
+        raise UserError(f"--control takes {' or '.join(filter(None, generate.CONTROLS))}, not '{control}'.")
     plugin: type[Model] = registry.MODELS.load(name)
     if reason := plugin.skip(dataset):
         raise UserError(f"{name} does not fit {dataset.name}: {reason}.")
@@ -193,7 +209,8 @@ def score_run(
         protocol = protocols.load("default")
         metrics = score.load_metrics(context) if metrics is None else metrics
         hypotheses = [predictions[study.study_id] for study in selection.studies]
-        sections, per_study = {}, {study.study_id: {"study_id": study.study_id} for study in selection.studies}
+        sections: dict[str, Any] = {}
+        per_study: dict[str, dict[str, Any]] = {s.study_id: {"study_id": s.study_id} for s in selection.studies}
         with progress(f"{run['model']}: scoring", len(SECTIONS) * len(metrics)) as advance:
             for section in SECTIONS:
                 scored = score.score_pairs(

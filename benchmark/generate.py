@@ -152,7 +152,8 @@ def run(
     """
     folder = plan.folder(results)
     with exclusive(folder.path, "evaluating"):
-        if folder.record.exists() and read_json(folder.record)["status"] == "complete":
+        complete = folder.record.exists() and read_json(folder.record)["status"] == "complete"
+        if complete and folder.read().keys() == {study.study_id for study in studies}:
             return folder
         record = {
             "status": "running",

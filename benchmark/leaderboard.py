@@ -30,16 +30,8 @@ METRICS = (
 RANKED_BY = "cider"
 """CIDEr, because it weighs what is rare: a constant report gets little of it, while its BLEU can pass for a model's."""
 
-COLUMNS = (
-    "rank",
-    "model",
-    "preset",
-    "run_id",
-    "section",
-    "n",
-    "n_unscored",
-    "n_empty",
-    *METRICS,
+BEFORE_METRICS = ("rank", "model", "preset", "run_id", "section", "n", "n_unscored", "n_empty")
+AFTER_METRICS = (
     f"{RANKED_BY}_low",
     f"{RANKED_BY}_high",
     "grounding_gap",
@@ -64,6 +56,8 @@ class Board:
     name: str
     """`<dataset>-<split>`."""
     rows: Sequence[Row]
+    metrics: Sequence[str]
+    """Keys of the metrics: METRICS first, then what else has been scored (a metric somebody added)."""
     n_superseded: int
     """Older runs of a row's model and settings, kept in `scores/` but not shown."""
 
@@ -89,8 +83,12 @@ def read_board(folder: Path) -> Board:
         newest[_identity(entry)] = entry
     shown = list(newest.values())
     controls = {_identity({**e, "control": ""}): e for e in shown if e["control"] == "shuffle"}
-    rows = [_row(e, name, controls.get(_identity(e))) for e in shown if not e["control"] for name in e["sections"]]
-    return Board(folder.name, _ranked(rows), len(entries) - len(shown))
+    scored = {key for e in shown for section in e["sections"].values() for key in section["metrics"]}
+    metrics = (*METRICS, *sorted(scored - set(METRICS)))
+    rows = [
+        _row(e, name, metrics, controls.get(_identity(e))) for e in shown if not e["control"] for name in e["sections"]
+    ]
+    return Board(folder.name, _ranked(rows), metrics, len(entries) - len(shown))
 
 
 def _identity(entry: Mapping[str, Any]) -> tuple[str, ...]:
@@ -99,16 +97,16 @@ def _identity(entry: Mapping[str, Any]) -> tuple[str, ...]:
     return (*(str(entry[key]) for key in keys), str(entry["seed"]))
 
 
-def _row(entry: Mapping[str, Any], section: str, shuffled: Mapping[str, Any] | None) -> Row:
+def _row(entry: Mapping[str, Any], section: str, keys: Sequence[str], shuffled: Mapping[str, Any] | None) -> Row:
     scores = entry["sections"][section]
-    metrics = scores["metrics"]
-    ranked = metrics.get(RANKED_BY, {})
+    values = scores["metrics"]
+    ranked = values.get(RANKED_BY, {})
     row = {
         **{key: entry[key] for key in ("model", "preset", "run_id", "note", "fingerprint", "commit", "date")},
         **{key: entry["reports"][key] for key in ("distinct_reports", "commonest_share", "ended_share")},
-        **{name: metrics.get(name, {}).get("value") for name in METRICS},
+        **{name: values.get(name, {}).get("value") for name in keys},
         "section": section,
-        "n": scores["n"],
+        "n": scores["n"] - scores["n_unscored"],
         "n_unscored": scores["n_unscored"],
         "n_empty": scores["n_empty_hypotheses"],
         f"{RANKED_BY}_low": ranked.get("low"),
@@ -116,9 +114,10 @@ def _row(entry: Mapping[str, Any], section: str, shuffled: Mapping[str, Any] | N
         "seconds_per_report": entry["seconds_per_report"],
         "signature": scores["signature"],
     }
-    if shuffled:
-        without = shuffled["sections"].get(section, {}).get("metrics", {}).get(RANKED_BY, {}).get("value")
-        if row[RANKED_BY] is not None and without is not None:
+    if shuffled and shuffled["checkpoint"] == entry["checkpoint"]:
+        other = shuffled["sections"].get(section, {})
+        without = other.get("metrics", {}).get(RANKED_BY, {}).get("value")
+        if row[RANKED_BY] is not None and without is not None and other["signature"] == scores["signature"]:
             row["grounding_gap"] = row[RANKED_BY] - without
     return row
 
@@ -132,18 +131,23 @@ def _ranked(rows: Iterable[Row]) -> list[Row]:
         if not here:
             continue
         latest = max(here, key=lambda row: (row["date"], row["run_id"]))
-        comparable = [row for row in here if _comparable(row) == _comparable(latest)]
-        for rank, row in enumerate(sorted(comparable, key=_worst_last), 1):
+        reasons = [_why_not_ranked(row, latest) for row in here]
+        ranked = [row for row, reason in zip(here, reasons, strict=True) if not reason]
+        for rank, row in enumerate(sorted(ranked, key=_worst_last), 1):
             ordered.append({**row, "rank": rank})
-        for row in sorted((row for row in here if row not in comparable), key=_worst_last):
-            differs = "other data" if row["fingerprint"] != latest["fingerprint"] else "other signatures"
-            note = "; ".join(filter(None, (row["note"], f"not ranked: {differs}")))
+        others = [(row, reason) for row, reason in zip(here, reasons, strict=True) if reason]
+        for row, reason in sorted(others, key=lambda pair: _worst_last(pair[0])):
+            note = "; ".join(filter(None, (row["note"], f"not ranked: {reason}")))
             ordered.append({**row, "rank": None, "note": note})
     return ordered
 
 
-def _comparable(row: Row) -> tuple[str, str]:
-    return row["fingerprint"], row["signature"]
+def _why_not_ranked(row: Row, latest: Row) -> str:
+    if row["fingerprint"] != latest["fingerprint"]:
+        return "other data"
+    if row["signature"] != latest["signature"]:
+        return "other signatures"
+    return f"no {RANKED_BY}" if row[RANKED_BY] is None else ""
 
 
 def _worst_last(row: Row) -> tuple[float, str]:
@@ -154,9 +158,10 @@ def _worst_last(row: Row) -> tuple[float, str]:
 def to_csv(board: Board) -> str:
     """CSV with plain numbers: 6 decimals, empty where there is no value. Formula characters are disarmed."""
     out = io.StringIO()
-    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n", extrasaction="ignore")
+    columns = (*BEFORE_METRICS, *board.metrics, *AFTER_METRICS)
+    writer = csv.DictWriter(out, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows({column: _cell(row.get(column)) for column in COLUMNS} for row in board.rows)
+    writer.writerows({column: _cell(row.get(column)) for column in columns} for row in board.rows)
     return out.getvalue()
 
 

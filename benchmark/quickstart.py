@@ -26,7 +26,7 @@ def quickstart(results: Path, *, small: bool = False, device: str | None = None)
     root = None
     if small:
         root = results / "data" / "phantom-small"
-        registry.DATASETS.load(evaluate.PHANTOM).provide(root, **SMALL)
+        evaluate.provide(evaluate.PHANTOM, root, **SMALL)
     dataset = evaluate.open_dataset(evaluate.PHANTOM, root, None, results)
 
     plugin: type[Model] = registry.MODELS.load(MODEL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import time
 from collections.abc import Mapping
@@ -65,7 +66,8 @@ def parse_overrides(preset: Mapping[str, Any], settings: list[str]) -> dict[str,
 def _as_type_of(old: Any, value: Any, key: str) -> Any:
     if isinstance(old, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if old is not None and type(value) is not type(old):
+    unfit = old is not None and type(value) is not type(old)
+    if unfit or (isinstance(value, float) and not math.isfinite(value)):
         raise UserError(f"The setting '{key}' takes a value like {json.dumps(old)}, not {json.dumps(value)}.")
     return value
 
@@ -92,9 +94,9 @@ def train(
         raise UserError(f"{recipe.model} does not fit {dataset.name}: {reason}.")
     output = recipe.folder(results)
     with exclusive(output, "training"):
+        train_set, validation = _examples(dataset, TRAIN_SPLIT), _examples(dataset, VALIDATION_SPLIT)
         if fresh:
             _empty(output)
-        train_set, validation = _examples(dataset, TRAIN_SPLIT), _examples(dataset, VALIDATION_SPLIT)
         options = {**plugin.PRESETS[recipe.preset], **recipe.overrides}
         job_record = {
             "model": recipe.model,

@@ -7,6 +7,7 @@ mimic-cxr 2.0.0 for the report files.
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -225,10 +226,16 @@ class MimicCXRJPG(Dataset):
         path = self._table_path(name)
         assert path is not None  # `check` has seen to it, or the caller
         try:
+            # Without `index_col` a comma at the end of each line would shift all columns by one.
             table = pd.read_csv(
-                path, dtype=str, keep_default_na=False, usecols=lambda c: c in columns, encoding="utf-8"
+                path,
+                dtype=str,
+                keep_default_na=False,
+                usecols=lambda c: c in columns,
+                index_col=False,
+                encoding="utf-8",
             )
-        except (OSError, EOFError, UnicodeDecodeError, ValueError) as error:
+        except (OSError, EOFError, zlib.error, ValueError) as error:
             raise UserError(f"{path} cannot be read as a CSV table: {error}. Fetch it again.") from None
         missing = [column for column in columns if column not in table.columns]
         if missing:

@@ -50,11 +50,11 @@ def healthy(case: Case, body: Body, grid: Grid) -> Scene:
     heart = mediastinum(body, grid)
     air = 0.78 * body.depth * cavity(body, grid.x, grid.y)
     lungs = np.clip(np.minimum(air, 0.78 * trunk) - heart, 0, None)
-    # Where the heart leaves little lung behind it, the lung's edge must not end in a step.
     density = LUNG + 0.012 * grid.texture(stream(case.anatomy_seed, "lung"), 7)
-    vessels = 2.2 * pulmonary_vessels(case, body, grid) * smoothstep(air / 2) * (0.35 + 0.65 * smoothstep(lungs / 4))
+    # Vessels in front of or behind the heart show less, since less air surrounds them.
+    vessels = 2.6 * pulmonary_vessels(case, body, grid) * smoothstep(air / 2) * (0.35 + 0.65 * smoothstep(lungs / 4))
     above = smoothstep((body.dome + 35 - grid.y) / 45)
-    added = 0.12 * heart * above + bones(case, body, grid) - airways(body, grid) - bowel_gas(case, body, grid)
+    added = 0.05 * heart * above + bones(case, body, grid) - airways(body, grid) - bowel_gas(case, body, grid)
     return Scene(body, grid, trunk, lungs, density.astype(np.float32), vessels, added)
 
 
@@ -168,7 +168,7 @@ def draw_ribs(body: Body, back: Strokes, front: Strokes) -> None:
 def rib_parts(body: Body, side: str, number: int, rear: bool) -> list[tuple[float, float, float, float]]:
     """The rear or front half of a rib between its breaks: number, from and to (radians), downward step (mm)."""
     flank = np.pi / 2
-    first, last = np.arcsin(min(20 / (60 + 10 * number), 0.3)), np.deg2rad(min(152, 205 - 9.5 * number))
+    first, last = np.arcsin(11 / (60 + 10 * number)), np.deg2rad(min(152, 205 - 9.5 * number))
     low, high = (first, min(last, flank + 0.12)) if rear else (flank - 0.12, last)
     if high <= low:
         return []
@@ -181,9 +181,9 @@ def rib_parts(body: Body, side: str, number: int, rear: bool) -> list[tuple[floa
 
 def callus(body: Body, side: str, number: int, theta: float, layer: Strokes) -> None:
     """Healing bone that swells both ends of a broken rib."""
-    swelling = 7 + 6 * np.sin(np.linspace(0.2, np.pi - 0.2, 12))
-    for centre, step in ((theta - 0.055, 0.0), (theta + 0.055, FRACTURE_STEP)):
-        end = body.rib(side, np.array(number), np.linspace(centre - 0.06, centre + 0.04, 12)) + [0, step]
+    swelling = 8 + 5 * np.sin(np.linspace(0.2, np.pi - 0.2, 12))
+    for centre, step in ((theta - 0.09, 0.0), (theta + 0.09, FRACTURE_STEP)):
+        end = body.rib(side, np.array(number), np.linspace(centre - 0.08, centre + 0.08, 12)) + [0, step]
         layer.ribbons(end[None], swelling, 0.7)
 
 
@@ -242,7 +242,7 @@ def bowel_gas(case: Case, body: Body, grid: Grid) -> Array:
     rng = stream(case.study_seed, "gas")
     folds = 0.25 * grid.texture(rng, 12)
     gas = np.zeros(grid.shape, dtype=np.float32)
-    left = body.dome + 13 - body.lift["left"]
+    left = body.left_dome()
     bubbles = [(rng.uniform(52, 72), left + rng.uniform(24, 30), rng.uniform(16, 30), rng.uniform(8, 14), 2.4)]
     bubbles += [(rng.uniform(-90, 100), left + rng.uniform(60, 110), rng.uniform(8, 20), rng.uniform(7, 14), 1.6)
                 for _ in range(rng.integers(0, 4))]

@@ -18,7 +18,7 @@ def expose(thickness: Array, grid: Grid, case: Case) -> Array:
     rng = stream(case.study_seed, "exposure")
     rays = np.exp(-ATTENUATION * thickness)
     scatter = gaussian_filter(np.minimum(rays, 0.35), 28 / grid.pitch, mode="nearest", truncate=2.5)
-    rays += rng.uniform(0.07, 0.14) * scatter + 0.001
+    rays += rng.uniform(0.14, 0.24) * scatter + 0.001
     rays = gaussian_filter(rays, rng.uniform(0.7, 1.1) / grid.pitch)
     grain = rng.uniform(0.0015, 0.004) * 2.4 / max(grid.pitch, 0.8)
     noise = rng.standard_normal(grid.shape, dtype=np.float32)
@@ -44,7 +44,7 @@ def finish(grey: Array, grid: Grid, case: Case) -> np.ndarray:
     rng = stream(case.study_seed, "finish")
     rows, columns = grid.shape
     letter = "L" if rng.random() < 0.7 else "R"
-    size = round(18 / grid.pitch)
+    size = round(23 / grid.pitch)
     margin, down = rng.uniform(0.02, 0.06) * columns, rng.uniform(0.03, 0.12) * rows
     left = columns - margin - size if letter == "L" else margin
     stamp = Image.new("L", (columns, rows))

@@ -49,7 +49,7 @@ def deform(body: Body, case: Case) -> None:
                 body.inflation[side] = INFLATION[finding.grade] + rng.uniform(-0.02, 0.02)
                 body.shift -= sign * (0, 0, 2, 9)[finding.grade]
                 body.lift[side] -= (0, 0, 3, 9)[finding.grade]
-            elif finding.form == "effusion" and finding.side == side and finding.grade == 3:
+            elif finding.form == "effusion" and finding.side != "bilateral" and finding.grade == 3:
                 body.shift -= sign * 6
             elif finding.form == "rib fracture":
                 rib = rng.integers(3, 5) if finding.lobe == "upper" else rng.integers(7, 9)
@@ -65,11 +65,11 @@ def deform(body: Body, case: Case) -> None:
 def draw(scene: Scene, case: Case) -> None:
     """Draws all findings: first what fills the lungs, then what fills the pleura, then what lies over both."""
     order = list(DRAW)
-    for finding in sorted(case.findings, key=lambda f: order.index(f.form) if f.form in DRAW else -1):
+    drawn = [finding for finding in case.findings if finding.form in DRAW]
+    for finding in sorted(drawn, key=lambda finding: order.index(finding.form)):
         rng = finding_stream(case, finding)
         for side in affected(finding):
-            if finding.form in DRAW:
-                DRAW[finding.form](scene, finding, side, rng)
+            DRAW[finding.form](scene, finding, side, rng)
 
 
 def affected(finding: Finding) -> tuple[str, ...]:
@@ -93,8 +93,8 @@ def patch(scene: Scene, centre: tuple[float, float], radii: tuple[float, float],
     """An ellipse with an ill-defined, cloudy edge: 1 inside, 0 outside; `ragged` is the share of cloud."""
     grid = scene.grid
     distance = np.hypot((grid.x - centre[0]) / radii[0], (grid.y - centre[1]) / radii[1])
-    cloud = grid.texture(rng, 18) + 0.4 * grid.texture(rng, 7)
-    return smoothstep((1.35 - distance + ragged * cloud) / 0.85)
+    cloud = grid.texture(rng, 18) + 0.2 * grid.texture(rng, 8)
+    return smoothstep((1.4 - distance + ragged * cloud) / 0.95)
 
 
 def lobe_centre(body: Body, side: str, lobe: str, rng: np.random.Generator) -> tuple[float, float]:
@@ -103,7 +103,7 @@ def lobe_centre(body: Body, side: str, lobe: str, rng: np.random.Generator) -> t
     left_room = 6 if side == "left" else 0
     x, y = {
         "upper": (rng.uniform(58, 82), rng.uniform(0.22, 0.33) * d),
-        "middle": (rng.uniform(52, 62), rng.uniform(0.72, 0.78) * d),
+        "middle": (rng.uniform(50, 60), rng.uniform(0.70, 0.77) * d),
         "lower": (rng.uniform(76, 98) + left_room, rng.uniform(0.80, 0.90) * d),
     }[lobe]
     return SIGN[side] * x * w, float(y)
@@ -112,15 +112,15 @@ def lobe_centre(body: Body, side: str, lobe: str, rng: np.random.Generator) -> t
 def consolidation(scene: Scene, finding: Finding, side: str, rng: np.random.Generator) -> None:
     """Alveoli full of fluid: dense, cloudy, with air bronchograms; the middle lobe ends at the minor fissure."""
     centre = lobe_centre(scene.body, side, finding.lobe, rng)
-    size = (0, 27, 39, 53)[finding.grade]
-    wide, high = {"upper": (1.0, 0.9), "middle": (0.95, 0.62), "lower": (1.05, 0.8)}[finding.lobe]
-    share = patch(scene, centre, (size * wide, size * high), rng, 0.10) * scene.side(side)
+    size = (0, 29, 40, 53)[finding.grade]
+    wide, high = {"upper": (1.0, 0.9), "middle": (1.15, 0.7), "lower": (1.05, 0.8)}[finding.lobe]
+    share = patch(scene, centre, (size * wide, size * high), rng, 0.17) * scene.side(side)
     fissure = 0.50 * scene.body.dome + 6
     if finding.lobe == "middle":
         share = share * smoothstep((scene.grid.y - fissure) / 6 + 0.5)
     elif finding.lobe == "upper" and side == "right":
         share = share * smoothstep((fissure - scene.grid.y) / 6 + 0.5)
-    bronchi = np.clip(0.16 * scene.grid.texture(rng, 5), -0.1, 0.3)
+    bronchi = np.clip(0.09 * scene.grid.texture(rng, 6), -0.1, 0.2)
     fill(scene, share * (0.9 - bronchi), 0.95)
 
 
@@ -138,10 +138,10 @@ def edema(scene: Scene, finding: Finding, side: str, rng: np.random.Generator) -
     x, y = body.hilum(side)
     half = scene.side(side)
     near = np.exp(-(((grid.x - x - SIGN[side] * 14) / 42) ** 2) - ((grid.y - y - 14) / 58) ** 2)
-    net = gaussian_filter(np.abs(grid.texture(rng, 5)) - 0.6, 0.5 / grid.pitch)
+    net = np.minimum(np.abs(grid.texture(rng, 5)), 1.6) - 0.6
     grade = finding.grade
     haze = (0, 0.10, 0.26, 0.30)[grade] * near + (0, 0.035, 0.06, 0.09)[grade] * (1 + net)
-    scene.density += (half * np.clip(haze, 0, 1)).astype(np.float32)
+    scene.density = np.minimum(scene.density + half * np.clip(haze, 0, 1), np.maximum(scene.density, 0.95))
     if grade == 3:
         wing = patch(scene, (x + SIGN[side] * 30, y + 14), (37, 52), rng, 0.14)
         fill(scene, wing * half * (0.85 + 0.1 * grid.texture(rng, 7)), 0.80)
@@ -201,9 +201,10 @@ def nodule(scene: Scene, finding: Finding, side: str, rng: np.random.Generator) 
     """A round shadow with a slightly lobulated, soft edge, clear of the heart and the hilum."""
     body, grid = scene.body, scene.grid
     radius = finding.size_mm / 2
-    far = rng.uniform(0.52, 0.76) * body.half_width if radius < 16 else rng.uniform(0.54, 0.66) * body.half_width
-    level = rng.uniform(0.20, 0.40) if finding.lobe == "upper" else rng.uniform(0.62, 0.80)
-    dx, dy = grid.x - SIGN[side] * far, grid.y - level * (body.dome - body.lift[side])
+    level = rng.uniform(0.22, 0.40) if finding.lobe == "upper" else rng.uniform(0.62, 0.80)
+    level *= body.dome - body.lift[side]
+    far = min(rng.uniform(0.52, 0.76) * body.half_width, float(body.lateral(level)) - 0.8 * radius - 6)
+    dx, dy = grid.x - SIGN[side] * far, grid.y - level
     angle = np.arctan2(dy, dx)
     lobules = 1 + 0.06 * np.sin(3 * angle + rng.uniform(0, 6)) + 0.04 * np.sin(5 * angle + rng.uniform(0, 6))
     ball = np.sqrt(np.clip(1 - (dx**2 + dy**2) / (radius * lobules) ** 2, 0, 1))
@@ -256,8 +257,8 @@ def apical_cap(scene: Scene, finding: Finding, side: str, rng: np.random.Generat
     body, grid = scene.body, scene.grid
     thick = (rng.uniform(17, 23) + 1.6 * grid.texture(rng, 22)) * np.clip((66 - grid.y) / 50, 0, 1)
     narrow = 1 + thick / 95
-    below = smoothstep(cavity(body, grid.x * narrow - SIGN[side] * 3, grid.y - thick) / 0.3)
-    share = scene.side(side) * (1 - below) * smoothstep((66 - grid.y) / 20)
+    below = smoothstep(cavity(body, grid.x * narrow, grid.y - thick) / 0.3)
+    share = gaussian_filter(scene.side(side) * (1 - below) * smoothstep((66 - grid.y) / 20), 1.2 / grid.pitch)
     fill(scene, share, 1.0)
     scene.added += 1.2 * share * smoothstep(scene.lungs / 1.5)
 

@@ -79,13 +79,17 @@ class Body:
     half_width: float
     """Inner half width of the rib cage at its widest."""
     dome: float
-    """Level of the right hemidiaphragm; the left is lower."""
+    """Level of the right hemidiaphragm."""
+    dome_gap: float
+    """How much lower the left hemidiaphragm stands."""
     wall: float
     """Soft tissue beside the ribs."""
     depth: float
     """Front-to-back thickness of the trunk, in cm."""
     heart_ratio: float
     """Cardiothoracic ratio: width of the heart over the inner width of the rib cage."""
+    heart_share: float
+    """Share of the heart's width that lies right of the midline."""
     knob: float
     """How far the aortic knob stands out of the mediastinum; it grows with age."""
     breast: float
@@ -94,6 +98,8 @@ class Body:
     """Rotation of the patient about the long axis, as the shift it gives to what lies in front."""
     rib_pitch: float
     """Distance of neighbouring ribs, relative to the average adult."""
+    rib_slope: float
+    """How steeply the ribs descend, relative to the average adult."""
     scapulae: float
     """How far the scapulae stand clear of the lungs."""
     widening: float = 0.0
@@ -126,21 +132,27 @@ class Body:
     def diaphragm(self) -> Curve:
         """Level of the diaphragm from the right costophrenic angle to the left one."""
         w = self.half_width / 136
-        right, left = self.dome - self.lift["right"], self.dome + 13 - self.lift["left"]
+        right, left = self.dome - self.lift["right"], self.left_dome()
         return Curve((-141 * w, right + 58), (-132 * w, right + 37), (-112 * w, right + 12), (-85 * w, right + 1),
                      (-66 * w, right), (-40 * w, right + 5), (-18 * w, right + 16), (18 * w, left + 10),
                      (45 * w, left + 2), (68 * w, left), (90 * w, left + 3), (114 * w, left + 14),
                      (132 * w, left + 38), (141 * w, left + 56))
 
+    def left_dome(self) -> float:
+        """Level of the left hemidiaphragm."""
+        return self.dome + self.dome_gap - self.lift["left"]
+
     def heart_sides(self) -> tuple[float, float]:
         """Largest distances of the right and the left heart border from the midline."""
         width = self.heart_ratio * 2 * self.half_width
-        return 0.32 * width, 0.68 * width
+        # A very large heart fills the left chest first and then grows to the right.
+        left = min((1 - self.heart_share) * width, 0.93 * self.half_width)
+        return width - left, left
 
     def silhouette(self) -> tuple[Curve, Curve]:
         """Right and left border of heart and great vessels (signed x by level)."""
         right, left = self.heart_sides()
-        d, w, knob, dx = self.dome, self.widening, self.knob, self.shift
+        d, w, knob, dx, gap = self.dome, self.widening, self.knob, self.shift, self.dome_gap
         top = 0.49 * d - 35 * (self.heart_ratio - 0.44)
         borders = (
             ((-60, -24), (-25, -23 - 0.2 * w), (15, -24 - 0.6 * w), (48, -26 - w), (0.36 * d, -28 - w),
@@ -149,7 +161,7 @@ class Body:
             ((-60, 22), (-25, 21 + 0.2 * w), (15, 23 + 0.6 * w), (42, 25 + w), (54, 27 + knob + 0.8 * w),
              (64, 27 + knob + 0.8 * w), (top - 16, 29 + 0.4 * knob + 0.8 * w), (top, 0.12 * left + 24 + 0.7 * w),
              (top + 14, 0.28 * left + 18 + 0.4 * w), (0.68 * d, 0.72 * left), (0.80 * d, 0.92 * left), (0.90 * d, left),
-             (d - 2, 0.95 * left), (d + 14, 0.78 * left), (d + 45, 0.5 * left)),
+             (d - 2, 0.95 * left), (d + 1 + gap, 0.78 * left), (d + 45, 0.5 * left)),
         )
         first, second = (Curve(*sorted((y, x + dx) for y, x in border)) for border in borders)
         return first, second
@@ -163,7 +175,7 @@ class Body:
         """Points on ribs at angles from the spine (0) over the flank (pi / 2) towards the sternum (pi)."""
         step = number - 1
         start = (-4 + 20 * step + 0.35 * step**2) * self.rib_pitch
-        drop = np.minimum(34 + 17 * step, 92) * self.rib_pitch
+        drop = np.minimum(34 + 17 * step, 92) * self.rib_pitch * self.rib_slope
         reach = self.lateral(np.maximum(start + 0.42 * drop, 4 + 10 * step)) + 3
         x = SIGN[side] * reach * np.sin(theta)
         y = start + drop * theta / np.pi - 5 * np.sin(2 * theta)
@@ -184,11 +196,14 @@ def measure(case: Case) -> Body:
         dome=float(np.clip(dome, 165, 228)),
         wall=22 + 6 * habitus + (0 if male else 2),
         depth=22 + 1.6 * habitus,
+        dome_gap=float(person.uniform(7, 18)),
         heart_ratio=float(ratio),
+        heart_share=float(person.uniform(0.28, 0.35)),
         knob=4 + 9 * min(max(case.age - 20, 0), 65) / 65 + person.uniform(-1.5, 2.5),
-        breast=0.0 if male or person.random() < 0.25 else float(person.uniform(1.8, 4.5)),
+        breast=0.0 if male or person.random() < 0.25 else float(person.uniform(1.2, 2.8)),
         turn=float(study.normal(0, 4 if portable else 2)),
         rib_pitch=float(np.clip(person.normal(1, 0.04) * (1.03 if male else 0.97), 0.9, 1.1)),
+        rib_slope=float(person.uniform(0.85, 1.2)),
         scapulae=float(study.uniform(-14, 2) if portable else study.uniform(0, 14)),
     )
 
@@ -245,9 +260,10 @@ class Strokes:
 
     def ribbons(self, points: Points, widths: Points | float, value: Array | float) -> None:
         """Fills bands along lines (n, k, 2) in mm, with a width at each point and a value for each band."""
-        along = np.gradient(points, axis=1)
+        steps = np.diff(points, axis=1)
+        along = np.concatenate([steps[:, :1], steps[:, :-1] + steps[:, 1:], steps[:, -1:]], axis=1)
         across = np.stack([-along[..., 1], along[..., 0]], axis=-1)
-        across /= np.maximum(np.linalg.norm(across, axis=-1, keepdims=True), 1e-6)
+        across /= np.maximum(np.hypot(across[..., :1], across[..., 1:]), 1e-6)
         half = np.broadcast_to(np.asarray(widths, dtype=float), points.shape[:-1])[..., None] / 2
         least = 0.5 * self.grid.pitch / self.fine
         across = across * np.maximum(half, least)
@@ -308,7 +324,7 @@ def cavity(body: Body, x: Array, y: Array) -> Array:
     chord = np.sqrt(np.clip(1 - (far / lateral) ** 2, 0, 1))
     apex = np.sqrt(np.clip(1 - (np.clip(70 - y, 0, 70) / 70) ** 2, 0, 1))
     # Below the hila the lung wraps round the spine, so that its inner edge fades.
-    blur = 5 + 30 * smoothstep((y - 50) / 70)
+    blur = 5 + 55 * smoothstep((y - 50) / 80)
     inner = smoothstep((far - body.medial()(y)) / blur + 0.5)
     floor = smoothstep((body.diaphragm()(x) - y) / 3.5 + 0.5)
     return chord * apex * inner * floor

@@ -235,8 +235,11 @@ def _metadata(record: StudyRecord, picture: Picture) -> Row:
 def _second_reader(record: StudyRecord) -> dict[str, object]:
     report = record.second
     return {
-        "study_id": record.study_id, "text": report.text, "findings": report.findings, "impression": report.impression,
-    }  # fmt: skip
+        "study_id": str(record.study_id),
+        "text": report.text,
+        "findings": report.findings,
+        "impression": report.impression,
+    }
 
 
 def _draw_all(pictures: list[Picture], workers: int, progress: Progress | None) -> None:

@@ -264,7 +264,7 @@ HEDGED_SUMMARIES: dict[str, tuple[Phrase, ...]] = {
 
 LUNGS_CLEAR = (
     _say("The lungs are clear without focal consolidation.", absent=_CONS),
-    _say("Lungs are well expanded and clear."),
+    _say("Lungs are well aerated and clear."),
     _say("No focal consolidation is identified in either lung.", absent=_CONS),
     _say("Both lungs are normally aerated, with no airspace disease."),
     _say("There is no evidence of pneumonia or pulmonary edema.", absent=f"{_PNEU}, {_EDEMA}"),
@@ -302,7 +302,7 @@ NO_EDEMA = (
 PLEURA_NORMAL = (
     _say("There is no pleural effusion or pneumothorax.", absent=f"{_EFF}, {_PTX}"),
     _say("No effusion or pneumothorax is seen.", absent=f"{_EFF}, {_PTX}"),
-    _say("The pleural surfaces are normal."),
+    _say("The pleural spaces are clear."),
     _say("Neither pneumothorax nor pleural fluid is identified.", absent=f"{_EFF}, {_PTX}"),
     _say("The costophrenic angles are sharp, and no pneumothorax is present.", absent=_PTX),
     _say("Pleural spaces appear free of fluid and air."),
@@ -327,7 +327,7 @@ HEART_NORMAL = (
     _say("Heart size and mediastinal width are normal.", absent=f"{_CARD}, {_MEDI}"),
     _say("Cardiac size is not increased, with a normal aortic contour.", absent=_CARD),
     _say("Heart and great vessels are normal in size.", absent=_CARD),
-    _say("Mediastinal structures are midline and of normal width.", absent=_MEDI),
+    _say("Mediastinal structures are sharply outlined and of normal width.", absent=_MEDI),
 )
 MEDIASTINUM_NORMAL = (
     _say("The mediastinal contours are normal.", absent=_MEDI),
@@ -396,6 +396,4 @@ QUESTIONS = (
     "Evaluate for infiltrate.", "Interval change?", "Rule out pneumonia.", "Assess for volume overload.",
 )  # fmt: skip
 FIRST_COMPARISON = ("None.", "___.", "None available.", "No prior studies available.")
-LATER_COMPARISON = (
-    "Chest radiograph from ___.", "___.", "Comparison is made to the prior study of ___.", "Radiograph dated ___.",
-)  # fmt: skip
+LATER_COMPARISON = ("Radiograph from ___.", "___.", "Comparison is made to the study of ___.", "Chest film of ___.")

@@ -6,7 +6,6 @@ the same however many studies are asked for, and whatever the sizes of the other
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -58,17 +57,11 @@ def stream(seed: int, split: str, purpose: str, index: int) -> np.random.Generat
     return np.random.default_rng([seed, SPLITS.index(split), PURPOSES.index(purpose), index])
 
 
-def sample_patients(
-    seed: int,
-    n_studies: int,
-    prevalence: float = 1.0,
-    split: str = "train",
-    progress: Callable[[int], None] | None = None,
-) -> list[Patient]:
+def sample_patients(seed: int, n_studies: int, prevalence: float = 1.0, split: str = "train") -> list[Patient]:
     """Patients of one split until there are `n_studies` studies; the last patient may be cut short.
 
-    `prevalence` multiplies the share of abnormal studies, and with it that of every form (capped where no study
-    is normal any more).
+    `prevalence` multiplies the share of abnormal studies, and with it that of every form, among first studies
+    (capped where none is normal any more); later studies follow from these.
     """
     patients: list[Patient] = []
     done = 0
@@ -76,8 +69,6 @@ def sample_patients(
         patient = _patient(seed, split, len(patients), done, n_studies - done, prevalence)
         patients.append(patient)
         done += len(patient.studies)
-        if progress:
-            progress(done)
     return patients
 
 

@@ -40,6 +40,7 @@ class Dataset(MimicCXRJPG):
     REDISTRIBUTABLE = True
     SCRATCH = True
     SECOND_READER = True
+    SELF_MADE = True
 
     @classmethod
     def provide(cls, root: Path, **options: Any) -> None:

@@ -37,6 +37,8 @@ class TextBaseline(Model):
     NEEDS_IMAGES = False
     KIND: str
     """Written into the checkpoint, so that one baseline does not load another's."""
+    CONTENT: type = str
+    """What the checkpoint holds: one report, a list of reports, or reports by study."""
 
     def __init__(self, content: Any):
         self.content = content
@@ -54,7 +56,13 @@ class TextBaseline(Model):
         except FileNotFoundError:
             raise UserError(f"{checkpoint} is no checkpoint of {cls.KIND}: it has no {FILE}.") from None
         except (ValueError, KeyError, TypeError):
-            raise UserError(f"{checkpoint / FILE} is damaged. Train {cls.KIND} again with --fresh.") from None
+            raise UserError(cls._damaged(checkpoint)) from None
         if kind != cls.KIND:
             raise UserError(f"{checkpoint} is a checkpoint of {kind}, not of {cls.KIND}.")
+        if not isinstance(content, cls.CONTENT):
+            raise UserError(cls._damaged(checkpoint))
         return cls(content)
+
+    @classmethod
+    def _damaged(cls, checkpoint: Path) -> str:
+        return f"{checkpoint / FILE} is damaged. Train {cls.KIND} again with --fresh."

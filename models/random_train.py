@@ -15,6 +15,7 @@ class Model(TextBaseline):
     """Right length and vocabulary, nothing of the image."""
 
     KIND = "random-train"
+    CONTENT = list
     NOTE = "baseline: ignores the image"
 
     @classmethod

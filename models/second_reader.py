@@ -14,6 +14,7 @@ class Model(TextBaseline):
     """How far two readers agree is as far as a model can be expected to get."""
 
     KIND = "second-reader"
+    CONTENT = dict
     NOTE = "ceiling: a second reader of the same images"
 
     @classmethod

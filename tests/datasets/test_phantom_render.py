@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ def with_finding(form: Form, side: str, lobe: str, grade: int, case: Case = PATI
     return replace(case, findings=(Finding(form.label, form.name, side, lobe, grade, form.sizes_mm[1]),))
 
 
+@cache
 def picture(case: Case, long_side: int = 96) -> np.ndarray:
     return render(case, long_side).astype(np.float32)
 
@@ -90,7 +92,7 @@ def measured_ratio(case: Case) -> float:
     """Width of the heart over the inner width of the thorax, measured on what is drawn."""
     body = measure(case)
     deform(body, case)
-    grid = Grid(case, body, 320)
+    grid = Grid(case, body, 192)
     right, left = (border(np.arange(0.5 * body.dome, body.dome)) for border in body.silhouette())
     scene = healthy(case, body, grid)
     chest = grid.x[(scene.lungs > 0.5) & (grid.y > 0.5 * body.dome)]

@@ -1,0 +1,48 @@
+"""Corpus BLEU-1 to BLEU-4 as the COCO caption evaluation counts it: closest reference length, no smoothing.
+
+Papineni et al., ACL 2002; matches `pycocoevalcap.bleu` (its scorer's `option="closest"`).
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from benchmark import contracts
+
+ORDER = 4
+TINY, SMALL = 1e-15, 1e-9
+"""Added by the COCO scorer to numerators and denominators so that nothing is divided by zero."""
+
+
+class Metric(contracts.Metric):
+    """Rows, shape (pairs, 10): matches of order 1–4, n-grams written of order 1–4, words written, words of reference."""
+
+    KEYS: ClassVar[tuple[str, ...]] = ("bleu_1", "bleu_2", "bleu_3", "bleu_4")
+    INPUT: ClassVar[str] = "tokens"
+
+    @property
+    def signature(self) -> str:
+        version = importlib.metadata.version("pycocoevalcap")
+        return f"bleu|order:{ORDER}|smooth:none|len:closest|level:corpus|impl:pycocoevalcap-{version}"
+
+    def rows(self, hypotheses: Sequence[str], references: Sequence[str]) -> np.ndarray:
+        from pycocoevalcap.bleu.bleu_scorer import cook_refs, cook_test
+
+        rows = np.zeros((len(hypotheses), 2 * ORDER + 2))
+        for row, hypothesis, reference in zip(rows, hypotheses, references, strict=True):
+            counts = cook_test(hypothesis, cook_refs([reference], n=ORDER), eff="closest", n=ORDER)
+            row[:] = *counts["correct"], *counts["guess"], counts["testlen"], counts["reflen"]
+        return rows
+
+    def aggregate(self, sums: np.ndarray) -> dict[str, np.ndarray]:
+        """The brevity penalty is exp(1 - reference length / length written) where less is written. Nothing written: 0."""
+        matches, guesses = sums[..., :ORDER], sums[..., ORDER : 2 * ORDER]
+        written, reference = sums[..., -2], sums[..., -1]
+        precision = np.cumprod((matches + TINY) / (guesses + SMALL), axis=-1)
+        ratio = (written + TINY) / (reference + SMALL)
+        brevity = np.where(written > 0, np.exp(np.minimum(0.0, 1 - 1 / ratio)), 0.0)
+        return {key: precision[..., k] ** (1 / (k + 1)) * brevity for k, key in enumerate(self.KEYS)}

@@ -1,0 +1,246 @@
+"""Hypotheses and references to values with intervals, in memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from benchmark import registry, statistics
+from benchmark.contracts import Metric, MetricContext, Unavailable
+from benchmark.protocols import Protocol
+
+LEVEL = 0.95
+"""Confidence level of the intervals."""
+SEED = 0
+"""Of the bootstrap: the same for all runs, so that their draws are of the same patients."""
+
+
+@dataclass(frozen=True)
+class MetricScore:
+    """One value of a section."""
+
+    metric: str
+    """Name of the metric that gave it; `bleu` gives four."""
+    value: float | None
+    """None where it could not be computed."""
+    low: float | None
+    high: float | None
+    """Ends of the 95 % percentile interval, patients resampled; None without a value or without draws."""
+    n_scored: int
+    n_unscored: int
+    seconds: float
+    """Time of the metric's rows; shared by all values of one metric."""
+    signature: str
+    higher_is_better: bool
+    reason: str
+    """Why there is no value; empty where there is one."""
+
+
+@dataclass(frozen=True)
+class SectionScores:
+    """All values of one section of a run."""
+
+    protocol: str
+    """The protocol's signature."""
+    n: int
+    n_unscored: int
+    """Studies whose reference has no word in this section: nothing to score against."""
+    n_empty_hypotheses: int
+    """Of the scored studies. They score 0 and stay in."""
+    draws: int
+    seed: int
+    metrics: Mapping[str, MetricScore]
+    """By key, e.g. `bleu_4`."""
+    study_ids: tuple[str, ...]
+    """All studies, in the order given."""
+    scored: np.ndarray
+    """Which of them were scored; bool, shape (n,)."""
+    rows: Mapping[str, np.ndarray]
+    """By metric: additive statistics of the scored studies, shape (n_scored, columns)."""
+    values: Mapping[str, np.ndarray]
+    """By key: each scored study's own value, shape (n_scored,). Corpus BLEU and METEOR are not the mean of these."""
+
+    @property
+    def signature(self) -> str:
+        """The protocol's and every metric's signature: what two rows of a leaderboard must share to be ranked."""
+        parts = [s.signature or f"{s.metric}:unavailable" for s in self.metrics.values()]
+        return " ".join([self.protocol, *dict.fromkeys(parts)])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Aggregates alone, as JSON types."""
+        return {
+            "n": self.n,
+            "n_unscored": self.n_unscored,
+            "n_empty_hypotheses": self.n_empty_hypotheses,
+            "draws": self.draws,
+            "seed": self.seed,
+            "signature": self.signature,
+            "metrics": {key: asdict(score) for key, score in self.metrics.items()},
+        }
+
+    def per_study(self) -> dict[str, dict[str, Any] | None]:
+        """`{"values": by key, "rows": by metric}` by study id, as JSON types; None for a study that was not scored."""
+        found: dict[str, dict[str, Any] | None] = dict.fromkeys(self.study_ids)
+        for i, place in enumerate(np.flatnonzero(self.scored)):
+            found[self.study_ids[place]] = {
+                "values": {key: float(values[i]) for key, values in self.values.items()},
+                "rows": {name: rows[i].tolist() for name, rows in self.rows.items()},
+            }
+        return found
+
+
+def load_metrics(context: MetricContext, names: Sequence[str] | None = None) -> list[Metric]:
+    """Instances of the metrics named, else of all. Nothing is started or loaded before a metric is used.
+
+    Raises UserError for an unknown name.
+    """
+    chosen = registry.METRICS.names() if names is None else names
+    return [registry.METRICS.load(name)(context) for name in chosen]
+
+
+def metric_name(metric: Metric) -> str:
+    """The file that defines it, e.g. `rouge_l`."""
+    return type(metric).__module__.rpartition(".")[2]
+
+
+def score_pairs(
+    study_ids: Sequence[str],
+    patients: Sequence[str],
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    *,
+    protocol: Protocol,
+    metrics: Sequence[Metric],
+    draws: int = 1000,
+    seed: int = SEED,
+    progress: Callable[[int], None] | None = None,
+) -> SectionScores:
+    """Score texts of one section, one hypothesis and one reference a study.
+
+    A reference without a letter or digit (empty, or a lone `___`) cannot be scored against; its study is counted as
+    unscored and no metric sees it. `progress` is called with 1 after each metric. A metric that is not available has no
+    value and a reason. Raises ValueError where the four sequences differ in length or two metrics share a name or key.
+    """
+    if not len(study_ids) == len(patients) == len(hypotheses) == len(references):
+        raise ValueError("study_ids, patients, hypotheses and references must be of one length")
+    _refuse_duplicates([metric_name(metric) for metric in metrics])
+    _refuse_duplicates([key for metric in metrics for key in metric.KEYS])
+
+    scored = np.array([any(map(str.isalnum, reference)) for reference in references], dtype=bool)
+    kept = np.flatnonzero(scored)
+    texts = _Texts([hypotheses[i] for i in kept], [references[i] for i in kept], protocol)
+    rows: dict[str, np.ndarray] = {}
+    results: dict[str, _Result] = {}
+    for metric in metrics:
+        name = metric_name(metric)
+        results[name] = result = _run(metric, texts)
+        if result.rows is not None:
+            rows[name] = result.rows
+        if progress is not None:
+            progress(1)
+
+    resampled = _resample(rows, [patients[i] for i in kept], draws, seed)
+    scores: dict[str, MetricScore] = {}
+    values: dict[str, np.ndarray] = {}
+    for metric in metrics:
+        name = metric_name(metric)
+        result = results[name]
+        corpus, drawn = {}, {}
+        if result.rows is not None:
+            corpus, drawn = metric.aggregate(result.rows.sum(axis=0)), metric.aggregate(resampled[name])
+            values.update(metric.aggregate(result.rows))
+        for key in metric.KEYS:
+            low, high = statistics.interval(drawn[key], LEVEL) if drawn and draws else (None, None)
+            scores[key] = MetricScore(
+                metric=name,
+                value=float(corpus[key]) if corpus else None,
+                low=low,
+                high=high,
+                n_scored=len(kept) if corpus else 0,
+                n_unscored=len(study_ids) - (len(kept) if corpus else 0),
+                seconds=result.seconds,
+                signature=result.signature,
+                higher_is_better=metric.HIGHER_IS_BETTER,
+                reason=result.reason,
+            )
+    return SectionScores(
+        protocol=protocol.signature,
+        n=len(study_ids),
+        n_unscored=len(study_ids) - len(kept),
+        n_empty_hypotheses=sum(not text for text in texts.hypotheses),
+        draws=draws,
+        seed=seed,
+        metrics=scores,
+        study_ids=tuple(study_ids),
+        scored=scored,
+        rows=rows,
+        values=values,
+    )
+
+
+class _Texts:
+    """The scored pairs, cleaned, and tokenized once for all metrics when the first asks."""
+
+    def __init__(self, hypotheses: Sequence[str], references: Sequence[str], protocol: Protocol):
+        self.hypotheses = [protocol.clean(text) for text in hypotheses]
+        self.references = [protocol.clean(text) for text in references]
+        self._protocol = protocol
+        self._tokens: tuple[list[str], list[str]] | None = None
+
+    def pairs(self, kind: str) -> tuple[list[str], list[str]]:
+        """Hypotheses and references as a metric's INPUT wants them. Raises Unavailable where the tokenizer is."""
+        if kind == "text":
+            return self.hypotheses, self.references
+        if kind != "tokens":
+            raise ValueError(f"a metric's INPUT must be 'tokens' or 'text', not {kind!r}")
+        if self._tokens is None:
+            n = len(self.hypotheses)
+            lines = [" ".join(tokens) for tokens in self._protocol.tokenize([*self.hypotheses, *self.references])]
+            self._tokens = lines[:n], lines[n:]
+        return self._tokens
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What a metric gave: rows, or the reason why not."""
+
+    rows: np.ndarray | None
+    signature: str
+    seconds: float
+    reason: str
+
+
+def _run(metric: Metric, texts: _Texts) -> _Result:
+    began = time.perf_counter()
+    rows, signature, reason = None, "", ""
+    try:
+        signature = metric.signature
+        if texts.references:
+            pairs = texts.pairs(metric.INPUT)
+            began = time.perf_counter()  # Tokens are made once for all metrics: no single one's time.
+            rows = np.asarray(metric.rows(*pairs), dtype=float)
+        else:
+            reason = "No study has a reference with words in this section."
+    except Unavailable as missing:
+        # The signature stands for a value; where there is none, two machines must not look alike.
+        signature, reason = "", str(missing)
+    return _Result(rows, signature, time.perf_counter() - began, reason)
+
+
+def _resample(rows: Mapping[str, np.ndarray], patients: Sequence[str], draws: int, seed: int) -> dict[str, np.ndarray]:
+    """Bootstrap sums by metric, the same draws for all."""
+    if not rows:
+        return {}
+    sums = statistics.bootstrap(np.hstack(list(rows.values())), patients, draws, seed)
+    ends = np.cumsum([each.shape[1] for each in rows.values()])[:-1]
+    return dict(zip(rows, np.split(sums, ends, axis=1), strict=True))
+
+
+def _refuse_duplicates(names: Sequence[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"two metrics are called {', '.join(twice)}")

@@ -1,0 +1,74 @@
+"""The folders that a training keeps under `trainer/`: step checkpoints to go on from, and the best weights.
+
+A step checkpoint counts once `history.json`, its last file, is there; the best weights of an epoch are written aside
+and renamed. So a kill while something is written leaves an incomplete folder that nothing reads.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from transformers import PreTrainedModel
+
+from benchmark.errors import UserError
+
+WEIGHTS = "model.safetensors"
+COMPLETE = "history.json"
+
+
+def finished(output: Path) -> bool:
+    """Whether a training ended here: its weights are put in place last of all. Clears away what it then left."""
+    if not (output / WEIGHTS).exists():
+        return False
+    shutil.rmtree(output / "trainer", ignore_errors=True)
+    return True
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The complete checkpoint of the highest step; incomplete ones are removed."""
+    complete = []
+    for path in folder.glob("checkpoint-*"):
+        if (path / COMPLETE).exists():
+            complete.append(path)
+        else:
+            shutil.rmtree(path)
+    return max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def save_best(model: PreTrainedModel, target: Path) -> None:
+    """Weights and configuration to the folder `target`, whole or not at all."""
+    aside = target.with_name(f"{target.name}.tmp")
+    for path in (aside, target):
+        shutil.rmtree(path, ignore_errors=True)
+    model.save_pretrained(aside)
+    os.rename(aside, target)
+
+
+def drop_all_but(folder: Path, checkpoint: str, best: str) -> None:
+    """Remove the step checkpoints and best weights that a newer complete checkpoint has made useless."""
+    for path in [*folder.glob("checkpoint-*"), *folder.glob("best-*")]:
+        if path.name not in (checkpoint, best):
+            shutil.rmtree(path)
+
+
+def move_best(best: Path, output: Path) -> None:
+    """Put the best weights and their configuration into `output`, the weights last."""
+    for file in sorted(best.iterdir(), key=lambda file: file.name == WEIGHTS):
+        os.replace(file, output / file.name)
+
+
+def check_disk(model: PreTrainedModel, folder: Path) -> None:
+    """Raises UserError where the disk has less than the checkpoints need beyond what lies there already."""
+    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    # A step checkpoint holds the weights and AdamW's two moments. Of these, and of the best weights, one is whole
+    # while another is written.
+    needed = weights * (2 * 3 + 2)
+    present = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    free = shutil.disk_usage(folder).free
+    if free < needed - present:
+        raise UserError(
+            f"Training keeps up to {needed / 1e9:.2g} GB of checkpoints in {folder}, but its disk has only "
+            f"{free / 1e9:.2g} GB free. Make room, or keep the results on another disk."
+        )

@@ -1,0 +1,83 @@
+"""The course of a training: one row an epoch, and what has run up in the epoch that goes on."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+COLUMNS = ("epoch", "train_loss", "validation_loss", "learning_rate", "seconds")
+
+
+@dataclass
+class History:
+    """Kept in every step checkpoint, so that a resumed training writes what an undisturbed one does.
+
+    `seconds` adds up the time of every process that worked on the epoch, validation included; work that a kill undid
+    is not counted.
+    """
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    loss_sum: float = 0.0
+    """Of the epoch that goes on, over its targets so far."""
+    targets: int = 0
+    seconds: float = 0.0
+    step_loss: float = 0.0
+    """Mean loss of the latest step."""
+    _since: float = field(default_factory=time.monotonic, repr=False)
+
+    def add(self, loss_sum: float, targets: int) -> None:
+        self.loss_sum += loss_sum
+        self.targets += targets
+        self.step_loss = loss_sum / max(targets, 1)
+
+    @property
+    def train_loss(self) -> float:
+        """Mean over the targets of this epoch so far."""
+        return self.loss_sum / max(self.targets, 1)
+
+    def close_epoch(self, validation_loss: float, learning_rate: float) -> dict[str, Any]:
+        """End the epoch; returns its row."""
+        self._tick()
+        values = (len(self.rows) + 1, self.train_loss, validation_loss, learning_rate, round(self.seconds, 1))
+        self.rows.append(dict(zip(COLUMNS, values, strict=True)))
+        self.loss_sum, self.targets, self.seconds = 0.0, 0, 0.0
+        return self.rows[-1]
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch of the smallest validation loss, the first of equals; 0 before any."""
+        return min(self.rows, key=lambda row: row["validation_loss"])["epoch"] if self.rows else 0
+
+    def save(self, path: Path) -> None:
+        self._tick()
+        values = {key: value for key, value in asdict(self).items() if not key.startswith("_")}
+        write_atomically(path, json.dumps(values))
+
+    @classmethod
+    def read(cls, path: Path) -> History:
+        return cls(**json.loads(path.read_text("utf-8")))
+
+    def write_csv(self, path: Path) -> None:
+        """The whole table anew, so that no epoch can stand in it twice."""
+        temporary = path.with_name(f".{path.name}.tmp")
+        with temporary.open("w", newline="", encoding="utf-8") as file:
+            table = csv.DictWriter(file, COLUMNS)
+            table.writeheader()
+            table.writerows(self.rows)
+        os.replace(temporary, path)
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        self.seconds += now - self._since
+        self._since = now
+
+
+def write_atomically(path: Path, text: str) -> None:
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(text, "utf-8")
+    os.replace(temporary, path)

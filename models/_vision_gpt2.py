@@ -1,0 +1,267 @@
+"""Vision-GPT2's network: a timm encoder whose feature map GPT-2 reads by cross-attention.
+
+Names of modules are those of the original's checkpoints: `gpt2.…` (transformers' GPT2LMHeadModel),
+`enc.backbone.…` (timm) and `enc.proj.…` (1×1 convolution).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from transformers import GenerationMixin, GPT2Config, GPT2LMHeadModel, PreTrainedConfig, PreTrainedModel
+from transformers.modeling_outputs import CausalLMOutputWithCrossAttentions
+from transformers.utils import logging
+
+from benchmark.errors import UserError
+
+IGNORED = -100
+"""Label of a token that is no target."""
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class VisionGPT2Config(PreTrainedConfig):
+    """The network's shape and how its images are made.
+
+    `encoder`: a timm model's name. `image_size`, `keep_aspect`: see `benchmark.images.fit`. `mean`, `std`: of the
+    three channels, on a scale from 0 to 1. `label_smoothing`: of the loss. `text_config`: a GPT2Config or its values.
+    """
+
+    model_type = "vision-gpt2"
+    sub_configs = {"text_config": GPT2Config}
+
+    def __init__(
+        self,
+        encoder: str = "resnet10t",
+        image_size: int = 96,
+        keep_aspect: bool = True,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+        label_smoothing: float = 0.0,
+        text_config: GPT2Config | dict[str, Any] | None = None,
+        **kwargs: Any,
+    ):
+        self.encoder = encoder
+        self.image_size = image_size
+        self.keep_aspect = keep_aspect
+        self.mean = list(mean)
+        self.std = list(std)
+        self.label_smoothing = label_smoothing
+        values = text_config.to_dict() if isinstance(text_config, GPT2Config) else dict(text_config or {})
+        self.text_config = GPT2Config(**{**values, "add_cross_attention": True})
+        kwargs.setdefault("tie_word_embeddings", self.text_config.tie_word_embeddings)
+        super().__init__(**kwargs)
+
+
+class Encoder(nn.Module):
+    """timm's features, projected to the decoder's width: (B, 3, S, S) → (B, positions, width)."""
+
+    def __init__(self, config: VisionGPT2Config):
+        super().__init__()
+        self.backbone: Any = create_backbone(config.encoder, config.image_size, pretrained=False)
+        self.proj = nn.Conv2d(self.backbone.num_features, config.text_config.n_embd, kernel_size=1)
+
+    def forward(self, pixel_values: Tensor) -> Tensor:
+        features = self.backbone.forward_features(pixel_values)
+        if features.ndim == 3:  # tokens (B, N, C) of a plain vision transformer: a map of N × 1
+            features = features.transpose(1, 2).unsqueeze(-1)
+        elif getattr(self.backbone, "output_fmt", "NCHW") == "NHWC":  # Swin and its kin
+            features = features.permute(0, 3, 1, 2)
+        # GPT-2's Conv1D takes a view of its input, which must be contiguous for that.
+        return self.proj(features).flatten(2).transpose(1, 2).contiguous()
+
+
+class VisionGPT2(PreTrainedModel, GenerationMixin):
+    """Image to text. The encoder runs once for each call of `generate`; keys and values are cached."""
+
+    config_class = VisionGPT2Config
+    config: VisionGPT2Config
+    main_input_name = "input_ids"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+
+    def __init__(self, config: VisionGPT2Config):
+        super().__init__(config)
+        self.enc = Encoder(config)
+        self.gpt2 = GPT2LMHeadModel(config.text_config)
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """timm, torch and GPT-2 initialise their own modules. Left are buffers that no checkpoint holds."""
+        restore: Any = getattr(module, "init_non_persistent_buffers", None)
+        if restore is not None:
+            restore()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.gpt2.get_input_embeddings()
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.gpt2.get_output_embeddings()
+
+    def forward(
+        self,
+        pixel_values: Tensor | None = None,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        encoder_hidden_states: Tensor | None = None,
+        num_items_in_batch: Tensor | int | None = None,
+        use_cache: bool = False,
+        **kwargs: Any,
+    ) -> CausalLMOutputWithCrossAttentions:
+        """Logits of shape (B, T, vocabulary), and the loss where there are labels.
+
+        `pixel_values` (B, 3, S, S), or `encoder_hidden_states` (B, positions, width) that were computed from them;
+        `input_ids` and `labels` (B, T), unshifted; labels of -100 are no targets. The loss is label-smoothed
+        cross-entropy summed over the targets and divided by `num_items_in_batch`, or by their number.
+        """
+        if encoder_hidden_states is None:
+            encoder_hidden_states = self.enc(pixel_values)
+        output = self.gpt2(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            encoder_hidden_states=encoder_hidden_states,
+            use_cache=use_cache,
+            **kwargs,
+        )
+        if labels is not None:
+            losses = token_losses(output.logits, labels, self.config.label_smoothing)
+            output.loss = losses.sum() / (count_targets(labels) if num_items_in_batch is None else num_items_in_batch)
+        return output
+
+    @torch.no_grad()
+    def generate(  # type: ignore[override]
+        self, inputs: Tensor | None = None, *, pixel_values: Tensor | None = None, **kwargs: Any
+    ) -> Any:
+        """As transformers' `generate`, from images; begins with the bos token where no `inputs` are given."""
+        if pixel_values is not None:
+            kwargs["encoder_hidden_states"] = self.enc(pixel_values)
+        if inputs is None and "input_ids" not in kwargs:
+            config = kwargs.get("generation_config") or self.generation_config
+            states = kwargs["encoder_hidden_states"]
+            inputs = torch.full((len(states), 1), config.bos_token_id, device=states.device)
+            # Said outright, since bos is the padding too and would be taken for it.
+            kwargs.setdefault("attention_mask", torch.ones_like(inputs))
+        return super().generate(inputs, **kwargs)  # type: ignore[misc]
+
+
+def token_losses(logits: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
+    """Cross-entropy of each next token, in float32: (B, T, V), (B, T) → (B, T - 1); 0 where there is no target."""
+    return F.cross_entropy(
+        logits[:, :-1].float().transpose(1, 2),
+        labels[:, 1:],
+        ignore_index=IGNORED,
+        label_smoothing=label_smoothing,
+        reduction="none",
+    )
+
+
+def count_targets(labels: Tensor) -> Tensor:
+    return labels[:, 1:].ne(IGNORED).sum()
+
+
+def pixels(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Grey uint8 images (B, S, S) as the encoder takes them: float (B, 3, S, S), grey repeated, normalised."""
+    colours = (images.float() / 255.0).unsqueeze(1).expand(-1, 3, -1, -1)
+    return (colours - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+
+
+def create_backbone(name: str, image_size: int, pretrained: bool) -> Any:
+    """timm's model without its head. Raises UserError for an unknown name, or where its weights are not to be had."""
+    if ":" not in name and not timm.is_model(name):
+        raise UserError(f"timm has no model '{name}'. timm.list_models() names those it has.")
+    about: Any = None if ":" in name else timm.get_pretrained_cfg(name)
+    size: dict[str, Any] = {"img_size": image_size} if about and about.fixed_input_size else {}
+    try:
+        return timm.create_model(name, pretrained=pretrained, num_classes=0, global_pool="", **size)
+    except (OSError, RuntimeError, ValueError) as error:
+        if not pretrained:
+            raise UserError(
+                f"timm cannot make '{name}' for images of {image_size} pixels: {_first_line(error)}"
+            ) from error
+        hub_id = about.hf_hub_id if about and about.hf_hub_id else name
+        raise _not_at_hand(f"encoder {name}", hub_id, error) from error
+
+
+def pretrained_gpt2(name: str) -> GPT2LMHeadModel:
+    """GPT-2 with fresh cross-attention, from a hub id or a folder. Raises UserError where it is not to be had."""
+    try:
+        with quiet():
+            loaded: Any = GPT2LMHeadModel.from_pretrained(
+                name, add_cross_attention=True, dtype=torch.float32, output_loading_info=True
+            )
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+        raise _not_at_hand(f"decoder {name}", name, error) from error
+    model, info = loaded
+    missing = [key for key in info["missing_keys"] if "crossattention" not in key and "ln_cross_attn" not in key]
+    if missing:
+        raise UserError(f"{name} is no GPT-2: it lacks {_some(missing)}.")
+    return model
+
+
+def _not_at_hand(what: str, hub_id: str, error: Exception) -> UserError:
+    return UserError(
+        f"The pretrained {what} is not on this machine and could not be fetched: run `hf download {hub_id}` on a "
+        "machine with a network, copy its cache folder here, and set HF_HOME to it and HF_HUB_OFFLINE=1; or train "
+        f"from scratch with `--preset tiny`. ({_first_line(error)})"
+    )
+
+
+def load_strict(folder: Path) -> VisionGPT2:
+    """The model of a folder that `save_pretrained` wrote, in float32.
+
+    Raises UserError where a weight is missing, unknown or of another shape, or the file is damaged. Reads
+    safetensors only, never a pickle.
+    """
+    try:
+        with quiet():
+            loaded: Any = VisionGPT2.from_pretrained(
+                folder,
+                output_loading_info=True,
+                use_safetensors=True,
+                local_files_only=True,
+                dtype=torch.float32,
+                ignore_mismatched_sizes=True,  # so that they are listed in `info`
+            )
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise UserError(
+            f"The weights in {folder} cannot be read, they are damaged, cut short or not there: {_first_line(error)}"
+        ) from error
+    model, info = loaded
+    for kind, what in (("missing", "lack"), ("unexpected", "have unknown"), ("mismatched", "have another shape of")):
+        if keys := info[f"{kind}_keys"]:
+            names = [key if isinstance(key, str) else key[0] for key in keys]
+            raise UserError(f"The weights in {folder} do not fit its config.json: they {what} {_some(names)}.")
+    return model
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without transformers' own bars and warnings: what matters of them is said as an error."""
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def _some(names: Sequence[str]) -> str:
+    first = sorted(names)[:3]
+    rest = len(names) - len(first)
+    return ", ".join(first) + (f" and {rest} more" if rest else "")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

