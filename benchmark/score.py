@@ -131,7 +131,7 @@ def score_pairs(
     _refuse_duplicates([key for metric in metrics for key in metric.KEYS])
 
     scored = np.array([any(map(str.isalnum, reference)) for reference in references], dtype=bool)
-    kept = np.flatnonzero(scored)
+    kept = [i for i, each in enumerate(scored) if each]
     texts = _Texts([hypotheses[i] for i in kept], [references[i] for i in kept], protocol)
     rows: dict[str, np.ndarray] = {}
     results: dict[str, _Result] = {}

@@ -37,7 +37,10 @@ def bootstrap(rows: np.ndarray, clusters: Sequence[str], draws: int, seed: int) 
 
 
 def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """The percentile interval: what the middle `level` of bootstrap values spans (Efron, 1981). `values` has shape (draws,)."""
+    """The percentile interval (Efron, 1981): ends of the middle `level` of bootstrap values, shape (draws,).
+
+    Raises ValueError for a level outside (0, 1).
+    """
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, not {level}")
     tail = (1 - level) / 2

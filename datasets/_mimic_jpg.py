@@ -121,7 +121,7 @@ class MimicCXRJPG(Dataset):
         if split not in self._loaded:
             fatal = [problem.what for problem in self.check() if problem.fatal]
             if fatal:
-                raise UserError(f"{self.root} is not {self.name} in MIMIC-CXR-JPG's layout: {' '.join(fatal)}")
+                raise UserError(f"{self.root} is not in MIMIC-CXR-JPG's layout: {' '.join(fatal)}")
             self._loaded[split] = self._read(split)
         return self._loaded[split]
 

@@ -45,10 +45,13 @@ def pretrained_tokenizer(name: str) -> PreTrainedTokenizerFast:
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     """The tokenizer that a checkpoint folder holds. Raises UserError where it is missing or damaged."""
     try:
-        return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
     # The tokenizers library raises plain Exception for a damaged file.
     except Exception as error:
         raise UserError(f"The tokenizer in {folder} is missing or damaged: {error}") from error
+    if tokenizer.bos_token_id is None or tokenizer.eos_token_id is None:
+        raise UserError(f"The tokenizer in {folder} does not say what begins and ends a text.")
+    return tokenizer
 
 
 def encode(tokenizer: PreTrainedTokenizerFast, text: str, max_tokens: int) -> list[int]:

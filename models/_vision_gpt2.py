@@ -132,10 +132,11 @@ class VisionGPT2(PreTrainedModel, GenerationMixin):
             use_cache=use_cache,
             **kwargs,
         )
-        if labels is not None:
-            losses = token_losses(output.logits, labels, self.config.label_smoothing)
-            output.loss = losses.sum() / (count_targets(labels) if num_items_in_batch is None else num_items_in_batch)
-        return output
+        if labels is None:
+            return output
+        losses = token_losses(output.logits, labels, self.config.label_smoothing)
+        loss = losses.sum() / (count_targets(labels) if num_items_in_batch is None else num_items_in_batch)
+        return CausalLMOutputWithCrossAttentions(loss=loss, **output)
 
     @torch.no_grad()
     def generate(  # type: ignore[override]

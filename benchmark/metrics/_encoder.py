@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -57,7 +59,8 @@ class Encoder:
 
         try:
             tokenizer = AutoTokenizer.from_pretrained(self.folder, local_files_only=True, use_fast=False)
-            model = AutoModel.from_pretrained(self.folder, local_files_only=True).eval()
+            with _quietly():
+                model = AutoModel.from_pretrained(self.folder, local_files_only=True).eval()
         except (OSError, ValueError) as error:
             raise Unavailable(f"BERTScore's encoder {self.name} cannot be loaded: {_first_line(error)}") from error
         # BERT and RoBERTa keep their layers in `encoder`, DistilBERT in `transformer`.
@@ -71,6 +74,20 @@ class Encoder:
         room = model.config.max_position_embeddings - (2 if model.config.model_type.endswith("roberta") else 0)
         tokenizer.model_max_length = min(tokenizer.model_max_length, room)
         return model.to(device), tokenizer
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Without transformers' progress bar, which would break the harness's own."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def find(given: str) -> Encoder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
 import tempfile
@@ -11,7 +12,6 @@ from typing import IO
 
 from benchmark import java
 from benchmark.contracts import Unavailable
-from benchmark.protocols._ptb import jar
 
 JAR = "pycocoevalcap/meteor/meteor-1.5.jar"
 COLUMNS = 23
@@ -65,7 +65,7 @@ class MeteorJar:
         return answer.strip() if answer.endswith("\n") else None
 
     def _start(self) -> subprocess.Popen[str]:
-        self._said = tempfile.TemporaryFile()
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process runs
         self._process = subprocess.Popen(
             _command(),
             stdin=subprocess.PIPE,
@@ -87,7 +87,7 @@ class MeteorJar:
 
 
 def _command() -> list[str]:
-    return java.command("-Xmx2G", "-jar", str(jar(JAR)), "-", "-", "-stdio", "-l", "en", "-norm")
+    return java.command("-Xmx2G", "-jar", java.jar(JAR), "-", "-", "-stdio", "-l", "en", "-norm")
 
 
 def _one_line(text: str) -> str:
@@ -100,7 +100,5 @@ def _end(process: subprocess.Popen[str], said: IO[bytes]) -> None:
     process.wait()
     for pipe in (process.stdin, process.stdout, said):
         if pipe is not None:
-            try:
+            with contextlib.suppress(OSError):  # What was still unsent to a process that had died.
                 pipe.close()
-            except OSError:
-                pass  # What was still unsent to a process that had died.

@@ -19,7 +19,7 @@ TINY, SMALL = 1e-15, 1e-9
 
 
 class Metric(contracts.Metric):
-    """Rows, shape (pairs, 10): matches of order 1–4, n-grams written of order 1–4, words written, words of reference."""
+    """Rows, shape (pairs, 10): matches (orders 1–4), n-grams written (1–4), words written, words of the reference."""
 
     KEYS: ClassVar[tuple[str, ...]] = ("bleu_1", "bleu_2", "bleu_3", "bleu_4")
     INPUT: ClassVar[str] = "tokens"
@@ -39,7 +39,7 @@ class Metric(contracts.Metric):
         return rows
 
     def aggregate(self, sums: np.ndarray) -> dict[str, np.ndarray]:
-        """The brevity penalty is exp(1 - reference length / length written) where less is written. Nothing written: 0."""
+        """Brevity penalty exp(1 - reference length / length written) where less is written; 0 where nothing is."""
         matches, guesses = sums[..., :ORDER], sums[..., ORDER : 2 * ORDER]
         written, reference = sums[..., -2], sums[..., -1]
         precision = np.cumprod((matches + TINY) / (guesses + SMALL), axis=-1)

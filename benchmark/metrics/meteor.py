@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Sequence
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -20,6 +21,10 @@ ALPHA, BETA, GAMMA, DELTA = 0.85, 0.20, 0.60, 0.75
 weight of content words."""
 WEIGHTS = np.array([1.0, 0.6, 0.8, 0.6])
 """Of matches that are exact, by stem, by synonym and by paraphrase."""
+
+ALIGNED = 2000
+"""Words of a hypothesis that are aligned; the jar's time grows with their square (30 minutes at 100,000). Later words
+count as written and unmatched."""
 
 LENGTH, FUNCTION = slice(0, 2), slice(2, 4)
 MATCHES = slice(4, 20)
@@ -38,20 +43,23 @@ class Metric(contracts.Metric):
     KEYS: ClassVar[tuple[str, ...]] = ("meteor",)
     INPUT: ClassVar[str] = "tokens"
 
-    def __init__(self, context: contracts.MetricContext = contracts.MetricContext()):
-        super().__init__(context)
-        self._jar = _meteor_jar.MeteorJar()
+    @cached_property
+    def _jar(self) -> _meteor_jar.MeteorJar:
+        return _meteor_jar.MeteorJar()
 
     @property
     def signature(self) -> str:
         version = importlib.metadata.version("pycocoevalcap")
-        return f"meteor|version:1.5|language:en|norm:yes|task:rank|level:corpus|impl:pycocoevalcap-{version}"
+        settings = f"version:1.5|language:en|norm:yes|task:rank|aligned:{ALIGNED}|level:corpus"
+        return f"meteor|{settings}|impl:pycocoevalcap-{version}"
 
     def rows(self, hypotheses: Sequence[str], references: Sequence[str]) -> np.ndarray:
         """Raises Unavailable where Java or the jar is missing, or Java fails."""
         rows = np.zeros((len(hypotheses), _meteor_jar.COLUMNS))
-        for row, pair in zip(rows, zip(hypotheses, references, strict=True), strict=True):
-            row[:] = self._jar.statistics(*pair)
+        for row, hypothesis, reference in zip(rows, hypotheses, references, strict=True):
+            words = hypothesis.split(" ")
+            row[:] = self._jar.statistics(" ".join(words[:ALIGNED]), reference)
+            row[0] += max(0, len(words) - ALIGNED)
         matched = rows[:, MATCHES].reshape(-1, 8, 2).sum(axis=1)
         whole = (matched == rows[:, LENGTH]).all(axis=1) & (rows[:, CHUNKS] == 1)
         rows[whole, CHUNKS] = 0

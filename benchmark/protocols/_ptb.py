@@ -6,10 +6,8 @@ standard input, where the original writes a file into site-packages.
 
 from __future__ import annotations
 
-import importlib.metadata
 import subprocess
 from collections.abc import Sequence
-from pathlib import Path
 
 from benchmark import java
 from benchmark.contracts import Unavailable
@@ -39,7 +37,7 @@ def tokenize(texts: Sequence[str]) -> list[list[str]]:
 def _run(texts: Sequence[str]) -> list[str]:
     """The tokenizer's line for each text."""
     command = java.command(
-        "-cp", str(jar(JAR)), "edu.stanford.nlp.process.PTBTokenizer", "-preserveLines", "-lowerCase"
+        "-cp", java.jar(JAR), "edu.stanford.nlp.process.PTBTokenizer", "-preserveLines", "-lowerCase"
     )
     # A lone surrogate, which JSON can carry, has no UTF-8 form: it becomes `?`, which is dropped as punctuation.
     given = "".join(f"{text}\n{SEPARATOR}\n" for text in texts).encode("utf-8", errors="replace")
@@ -53,16 +51,5 @@ def _run(texts: Sequence[str]) -> list[str]:
         return _run(texts[:middle]) + _run(texts[middle:])
     said = done.stderr.decode("utf-8", errors="replace").strip().splitlines()
     raise Unavailable(
-        f"The Penn Treebank tokenizer failed with exit code {done.returncode}: {said[-1] if said else 'it said nothing'}."
+        f"The Penn Treebank tokenizer failed with exit code {done.returncode}{f', saying: {said[-1]}' if said else ''}."
     )
-
-
-def jar(path: str) -> Path:
-    """A file of the installed pycocoevalcap, found without importing it. Raises Unavailable where it is missing."""
-    try:
-        found = Path(str(importlib.metadata.distribution("pycocoevalcap").locate_file(path)))
-    except importlib.metadata.PackageNotFoundError:
-        found = None
-    if found is None or not found.exists():
-        raise Unavailable(f"{path} is missing: install the package pycocoevalcap.")
-    return found

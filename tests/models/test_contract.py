@@ -1,0 +1,274 @@
+"""What every model must do, run on all of them. A new model that needs images adds its small settings to SMALL."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmark import contracts, provenance, registry
+from benchmark.contracts import Example, TrainingJob
+from benchmark.errors import UserError
+from benchmark.schema import GenerationSettings, Report, View
+from benchmark.sections import join_output
+
+SMALL = {
+    "vgpt2": {
+        "preset": "tiny",
+        "size": {"encoder": "test_resnet", "layers": 1, "width": 32, "heads": 2, "vocabulary": 300, "image_size": 32},
+        "train": {"epochs": 2, "batch_size": 4},
+        # Each epoch sees both studies 40 times.
+        "overfit": {"epochs": 3, "batch_size": 2, "learning_rate": 1e-2, "save_every": 1000, "dropout": 0.0,
+                    "degrees": 0.0, "shift": 0.0, "scale": 0.0, "contrast": 0.0},
+    },
+}  # fmt: skip
+"""Models that need images: settings with which they train in a second, and learn two short reports by heart."""
+
+NAMES = registry.MODELS.names()
+IGNORING_IMAGES = [name for name in NAMES if name not in SMALL]
+SETTINGS = GenerationSettings(max_new_tokens=24)
+
+
+class Interrupted(Exception):
+    """Raised in the middle of a training."""
+
+
+def examples(dataset, split):
+    return [Example(*pair) for pair in zip(dataset.studies(split), dataset.references(split), strict=True)]
+
+
+def train(name, dataset, output, kind="train", interrupt=False, **changes):
+    plugin, small = registry.MODELS.load(name), SMALL.get(name, {})
+    preset = small.get("preset") or plugin.default_preset(dataset)
+    said = []
+
+    def report(line):
+        said.append(line)
+        if interrupt:
+            raise Interrupted
+
+    job = TrainingJob(
+        train=examples(dataset, "train"),
+        validation=examples(dataset, "validate"),
+        second_readings={
+            study: text for split in dataset.SPLITS for study, text in dataset.second_readings(split).items()
+        },
+        preset=preset,
+        options={**plugin.PRESETS[preset], **small.get("size", {}), **small.get(kind, {})},
+        seed=0,
+        device="cpu",
+        output=output,
+        tokenize=lambda texts: [text.lower().split() for text in texts],
+        report=report,
+    )
+    output.mkdir(parents=True, exist_ok=True)
+    plugin.train(replace(job, **changes))
+
+
+@pytest.fixture(scope="session")
+def checkpoint(phantom, tmp_path_factory):
+    """Folder of a trained model by name; each is trained once and must not be changed."""
+    made = {}
+
+    def of(name):
+        if name not in made:
+            made[name] = tmp_path_factory.mktemp("checkpoint") / name
+            train(name, phantom, made[name])
+        return made[name]
+
+    return of
+
+
+@pytest.fixture(scope="session")
+def written(checkpoint, phantom):
+    """What a model writes about the test studies, by name; once for each."""
+    made = {}
+
+    def of(name):
+        if name not in made:
+            made[name] = write(checkpoint(name), name, phantom.studies("test"))
+        return made[name]
+
+    return of
+
+
+def write(folder, name, studies, settings=SETTINGS, seeds=None):
+    model = registry.MODELS.load(name).load(folder, "cpu")
+    return model.generate(studies, settings, list(range(len(studies))) if seeds is None else seeds)
+
+
+# --- what it says of itself -------------------------------------------------------------------------------------
+
+
+def test_small_settings_are_there_for_all_that_need_images():
+    assert set(SMALL) == {name for name in NAMES if registry.MODELS.load(name).NEEDS_IMAGES}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_declares_what_the_contract_asks(name, phantom):
+    plugin = registry.MODELS.load(name)
+    assert issubclass(plugin, contracts.Model) and not plugin.__abstractmethods__
+    for flag in ("CAN_TRAIN", "INSTANT", "NEEDS_IMAGES"):
+        assert isinstance(getattr(plugin, flag), bool)
+    assert isinstance(plugin.NOTE, str) and isinstance(plugin.PAPER, str)
+    assert not plugin.INSTANT or plugin.CAN_TRAIN
+    assert plugin.NEEDS_IMAGES or plugin.NOTE, "a leaderboard must say that a model ignores the images"
+    assert plugin.PRESETS and json.loads(json.dumps(plugin.PRESETS)) == plugin.PRESETS
+    assert all(isinstance(preset, str) and preset for preset in plugin.PRESETS)
+    assert len({frozenset(values) for values in plugin.PRESETS.values()}) == 1, "presets must have the same settings"
+    assert plugin.default_preset(phantom) in plugin.PRESETS
+    assert isinstance(plugin.skip(phantom), str)
+    assert registry.MODELS.name_of(plugin) == name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_docstring_begins_with_one_sentence(name):
+    summary = registry.MODELS.summary(name)
+    assert summary.endswith(".") and 10 < len(summary) <= 120
+
+
+# --- training ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_training_twice_with_a_seed_gives_the_same_bytes(name, checkpoint, phantom, tmp_path):
+    train(name, phantom, tmp_path / "again")
+    assert provenance.checkpoint_hash(tmp_path / "again") == provenance.checkpoint_hash(checkpoint(name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_interrupted_training_ends_as_an_undisturbed_one(name, checkpoint, phantom, tmp_path):
+    try:
+        train(name, phantom, tmp_path, interrupt=True)
+        interrupted = False
+    except Interrupted:
+        interrupted = True
+    assert interrupted == (name in SMALL), "a long training tells how far it is; an instant one does not"
+    train(name, phantom, tmp_path)
+    assert provenance.checkpoint_hash(tmp_path) == provenance.checkpoint_hash(checkpoint(name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_finished_training_called_again_changes_nothing(name, checkpoint, phantom, tmp_path):
+    copy = shutil.copytree(checkpoint(name), tmp_path / "copy")
+    train(name, phantom, copy)
+    assert provenance.checkpoint_hash(copy) == provenance.checkpoint_hash(checkpoint(name))
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_overfits_two_studies(name, phantom, tmp_path):
+    texts = [("The lungs are clear.", "Normal."), ("Large left effusion.", "Pleural effusion on the left.")]
+    two = [
+        Example(e.study, replace(e.reference, findings=findings, impression=impression))
+        for e, (findings, impression) in zip(examples(phantom, "train"), texts, strict=False)
+    ]
+    train(name, phantom, tmp_path, "overfit", train=two * 40, validation=two)
+    found = write(tmp_path, name, [example.study for example in two])
+    assert [report.text for report in found] == [join_output(*pair) for pair in texts]
+    assert all(report.n_tokens > 0 and not report.truncated for report in found)
+
+
+# --- writing ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_writes_one_report_a_study(name, written):
+    found = written(name)
+    assert [type(report) for report in found] == [Report, Report]
+    assert all(isinstance(report.text, str) and report.error == "" for report in found)
+    assert all(0 <= report.n_tokens <= SETTINGS.max_new_tokens for report in found)
+    assert all(report.n_tokens == SETTINGS.max_new_tokens for report in found if report.truncated)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_loaded_again_it_writes_the_same(name, checkpoint, written, phantom, tmp_path):
+    moved = shutil.copytree(checkpoint(name), tmp_path / "elsewhere")
+    assert write(moved, name, phantom.studies("test")) == written(name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("sample", [False, True])
+def test_a_study_keeps_its_report_with_its_seed(name, checkpoint, phantom, sample):
+    settings = replace(SETTINGS, do_sample=sample)
+    studies, seeds = list(phantom.studies("train")), [11, 12, 13, 14, 15, 16]
+    first = write(checkpoint(name), name, studies, settings, seeds)
+    assert write(checkpoint(name), name, studies, settings, seeds) == first
+    assert write(checkpoint(name), name, studies[::-1], settings, seeds[::-1]) == first[::-1]
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_sampling_follows_the_seed_and_greedy_decoding_does_not(name, checkpoint, phantom):
+    studies = phantom.studies("test")
+
+    def texts(sample, seeds):
+        return [r.text for r in write(checkpoint(name), name, studies, replace(SETTINGS, do_sample=sample), seeds)]
+
+    assert texts(False, [1, 2]) == texts(False, [3, 4])
+    assert all(a != b for a, b in zip(texts(True, [1, 2]), texts(True, [3, 4]), strict=True))
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_an_image_that_cannot_be_read_costs_its_own_report_alone(name, checkpoint, phantom, tmp_path):
+    torn = tmp_path / "torn.jpg"
+    torn.write_bytes(b"\xff\xd8\xff")
+    good, other = phantom.studies("test")
+    bad = [replace(good, views=(View(path, "PA"),)) for path in (torn, tmp_path / "missing.jpg")]
+    found = write(checkpoint(name), name, [bad[0], good, bad[1], other])
+    assert [bool(report.error) for report in found] == [True, False, True, False]
+    assert "torn.jpg" in found[0].error and "missing.jpg" in found[2].error
+    assert found[0].text == found[2].text == ""
+    assert [r.error != "" for r in write(checkpoint(name), name, bad)] == [True, True]
+
+
+@pytest.mark.parametrize("name", IGNORING_IMAGES)
+def test_what_ignores_images_needs_none(name, checkpoint, written, phantom):
+    studies = [replace(study, views=(View(Path("/missing.jpg")),)) for study in phantom.studies("test")]
+    assert write(checkpoint(name), name, studies) == written(name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_card_is_json(name, checkpoint):
+    card = registry.MODELS.load(name).load(checkpoint(name), "cpu").card()
+    assert json.loads(json.dumps(card, allow_nan=False)) == card
+
+
+# --- bad checkpoints --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_folder_that_is_no_checkpoint_is_refused(name, tmp_path):
+    plugin = registry.MODELS.load(name)
+    for folder in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(UserError, match=str(folder)):
+            plugin.load(folder, "cpu")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_checkpoint_of_another_model_is_refused(name, checkpoint):
+    other = next(each for each in ("most-frequent", "random-train") if each != name)
+    with pytest.raises(UserError):
+        registry.MODELS.load(name).load(checkpoint(other), "cpu")
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "cut short", "of another kind"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_damaged_file_is_refused_or_makes_no_difference(name, damage, checkpoint, written, phantom, tmp_path):
+    refused = 0
+    for file in sorted(path.name for path in checkpoint(name).iterdir() if path.is_file()):
+        if file in provenance.NOT_WEIGHTS:
+            continue
+        copy = shutil.copytree(checkpoint(name), tmp_path / file)
+        content = (copy / file).read_bytes()
+        (copy / file).unlink()
+        if damage != "missing":
+            broken = {"empty": b"", "cut short": content[: len(content) // 2], "of another kind": b"[1, 2]"}[damage]
+            (copy / file).write_bytes(broken)
+        try:
+            found = write(copy, name, phantom.studies("test"))
+        except UserError as error:
+            assert str(copy) in str(error)
+            refused += 1
+        else:
+            assert found == written(name), f"{file} ({damage}) is not noticed"
+    assert refused > 0
