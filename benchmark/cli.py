@@ -29,6 +29,9 @@ app.add_typer(data_app, name="data")
 FINISHED_WITH_PROBLEMS = 3
 """Exit status where all was done but some input was broken, so that a script can tell."""
 
+INTERRUPTED = 130
+"""128 and the number of SIGINT, as shells have it."""
+
 ModelName = Annotated[str, typer.Argument(help="A name from `bench models`.")]
 DatasetName = Annotated[str | None, typer.Option("--dataset", help="A name from `bench datasets`.")]
 Root = Annotated[Path | None, typer.Option("--root", help="Folder of the data set.")]
@@ -331,8 +334,8 @@ def make_data(
     name: Annotated[str, typer.Argument(help="A data set that can make itself: phantom.")],
     root: Annotated[Path, typer.Option("--root", help="Folder to write it to.")],
     n_train: Annotated[int, typer.Option("--train", min=1, help="Studies to train on.")] = 2400,
-    n_validate: Annotated[int, typer.Option("--validate", min=1, help="Studies of validation.")] = 300,
-    n_test: Annotated[int, typer.Option("--test", min=1, help="Studies of test.")] = 300,
+    n_validate: Annotated[int, typer.Option("--validate", min=1, help="Studies of validation.")] = 200,
+    n_test: Annotated[int, typer.Option("--test", min=1, help="Studies of test.")] = 200,
     size: Annotated[int, typer.Option("--size", min=64, max=3000, help="Longer side of the images in pixels.")] = 160,
     prevalence: Annotated[float, typer.Option("--prevalence", min=0, max=3, help="Times the usual share.")] = 1.0,
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
@@ -408,9 +411,12 @@ def main() -> None:
     except UserError as error:
         say(f"Error: {error}")
         sys.exit(1)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as end:
+        # typer turns ctrl-C into an exit with this status, without a word.
+        if isinstance(end, SystemExit) and end.code != INTERRUPTED:
+            raise
         say("\nInterrupted. What was written is kept; run the same command again and it goes on.")
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     except OSError as error:
         if error.errno == errno.EPIPE:
             sys.exit(141)

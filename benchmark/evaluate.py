@@ -86,7 +86,12 @@ def find_checkpoint(
         return training.open_checkpoint(given, name)
     if plugin.INSTANT:
         recipe = training.Recipe(name, training.choose_preset(plugin, dataset, preset), dataset.name, 0, {})
-        return training.open_checkpoint(training.train(plugin, recipe, dataset, results, device="cpu"), name)
+        try:
+            path = training.train(plugin, recipe, dataset, results, device="cpu")
+        except training.ChangedTraining:
+            say(f"The data have changed since {name} was trained: training it anew.")
+            path = training.train(plugin, recipe, dataset, results, device="cpu", fresh=True)
+        return training.open_checkpoint(path, name)
     found = training.newest_checkpoint(results, name, dataset.name, preset)
     if found is None:
         raise UserError(
@@ -242,8 +247,8 @@ def score_run(
 def aggregate(run: Mapping[str, Any], scores: Mapping[str, Any], predictions: Sequence[Prediction]) -> dict[str, Any]:
     """What of a run may leave the machine: no text, no study id, no value of a single study."""
     keys = (
-        "model preset run_id dataset dataset_version split fingerprint checkpoint checkpoint_name seed control settings "
-        "note n dropped date trained_on history card hardware seconds peak_memory_mb n_errors n_truncated"
+        "model preset run_id dataset dataset_version split fingerprint checkpoint checkpoint_name seed control "
+        "settings note n dropped date trained_on history card hardware seconds peak_memory_mb n_errors n_truncated"
     ).split()
     code = run["code"]
     return {

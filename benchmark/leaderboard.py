@@ -259,5 +259,5 @@ def outdated(results: Path) -> list[Path]:
     """Leaderboard files that are not what the aggregates give, those without aggregates included."""
     expected = {path: text for each in boards(results) for path, text in files(each, results).items()}
     wrong = [path for path, text in expected.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
-    orphans = [path for path in results.glob("*-*.csv") if path not in expected]
+    orphans = [path for path in results.glob("*-*.*") if path.suffix in (".csv", ".md") and path not in expected]
     return sorted(wrong + orphans)

@@ -71,12 +71,12 @@ class Registry:
                 if not file.stem.startswith("_"):
                     found[file.stem.replace("_", "-")] = f"{self.package}.{file.stem}"
         for entry in entry_points(group=self.package):
-            if found.get(entry.name, entry.value) != entry.value:
+            if found.get(entry.name, entry.module) != entry.module:
                 raise UserError(
-                    f"Two {self.kind}s are called '{entry.name}': {found[entry.name]} and {entry.value}. "
+                    f"Two {self.kind}s are called '{entry.name}': {found[entry.name]} and {entry.module}. "
                     "Rename one, or uninstall the package that brings it."
                 )
-            found[entry.name] = entry.value
+            found[entry.name] = entry.module
         return found
 
 

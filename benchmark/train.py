@@ -21,6 +21,10 @@ from benchmark.store import exclusive, read_json, write_json
 TRAIN_SPLIT, VALIDATION_SPLIT = "train", "validate"
 
 
+class ChangedTraining(UserError):
+    """A folder holds a training of other data or settings than the one asked for."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """What to train; it decides the checkpoint's folder."""
@@ -170,7 +174,7 @@ def _complete(output: Path, job: dict[str, Any]) -> bool:
     before = {key: value for key, value in read_json(began).items() if key != "schema"}
     changed = sorted(key for key in job if json.loads(json.dumps(job[key])) != before.get(key))
     if changed:
-        raise UserError(
+        raise ChangedTraining(
             f"{output} was begun with another {', '.join(changed)} than now. Give --fresh to train anew (what is there "
             "is deleted), or another --seed to keep both."
         )

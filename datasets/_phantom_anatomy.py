@@ -61,8 +61,19 @@ def healthy(case: Case, body: Body, grid: Grid) -> Scene:
 def soft_tissue(case: Case, body: Body, grid: Grid) -> Array:
     """Neck, shoulders, trunk and breasts, in cm."""
     wide = body.half_width + body.wall
-    outline = Curve((-120, 62), (-60, 60), (-42, 68), (-24, 105), (-8, 150), (15, 182), (45, 198), (90, 192),
-                    (125, wide + 12), (165, wide + 2), (350, wide + 6))(grid.y)
+    outline = Curve(
+        (-120, 62),
+        (-60, 60),
+        (-42, 68),
+        (-24, 105),
+        (-8, 150),
+        (15, 182),
+        (45, 198),
+        (90, 192),
+        (125, wide + 12),
+        (165, wide + 2),
+        (350, wide + 6),
+    )(grid.y)
     depth = Curve((-110, 0.60), (-50, 0.62), (-10, 0.72), (30, 0.86), (90, 1.0), (190, 1.0), (260, 1.04), (350, 1.0))
     across = np.clip(1 - np.abs(grid.x / outline) ** 3.0, 0, 1)
     trunk = body.depth * depth(grid.y) * np.sqrt(across)
@@ -99,8 +110,9 @@ def pulmonary_vessels(case: Case, body: Body, grid: Grid) -> Array:
         lines = hilum + lines * body.inflation[side]
         order = np.argsort(widths[:, 0])
         layer.ribbons(lines[order], widths[order], np.clip(widths[order].mean(axis=1) / 8, 0.08, 1))
-        trunk = hilum + body.inflation[side] * np.array([(-6 * SIGN[side], -14), (4 * SIGN[side], -4),
-                                                         (5 * SIGN[side], 14), (11 * SIGN[side], 34)])
+        trunk = hilum + body.inflation[side] * np.array(
+            [(-6 * SIGN[side], -14), (4 * SIGN[side], -4), (5 * SIGN[side], 14), (11 * SIGN[side], 34)]
+        )
         layer.ribbons(smooth_line(trunk)[None], np.linspace(17, 7, 32), 0.7)
     return gaussian_filter(layer.array(), 0.8 / grid.pitch)
 
@@ -192,8 +204,19 @@ def draw_girdle(body: Body, layer: Strokes) -> None:
     wide = body.half_width / 136
     for sign in SIGN.values():
         out = 118 * wide + body.scapulae
-        blade = np.array([(out + 2, 12), (out - 6, 40), (out - 4, 85), (out + 14, 138), (out + 24, 132), (out + 34, 90),
-                          (out + 48, 45), (out + 44, 12), (out + 20, 2)]) * [sign, 1]
+        blade = np.array(
+            [
+                (out + 2, 12),
+                (out - 6, 40),
+                (out - 4, 85),
+                (out + 14, 138),
+                (out + 24, 132),
+                (out + 34, 90),
+                (out + 48, 45),
+                (out + 44, 12),
+                (out + 20, 2),
+            ]
+        ) * [sign, 1]
         layer.polygon(blade, 0.16)
         layer.line(blade[:4], 3.0, 0.42)
         layer.line(blade[4:7], 5.5, 0.5)
@@ -244,8 +267,10 @@ def bowel_gas(case: Case, body: Body, grid: Grid) -> Array:
     gas = np.zeros(grid.shape, dtype=np.float32)
     left = body.left_dome()
     bubbles = [(rng.uniform(52, 72), left + rng.uniform(24, 30), rng.uniform(16, 30), rng.uniform(8, 14), 2.4)]
-    bubbles += [(rng.uniform(-90, 100), left + rng.uniform(60, 110), rng.uniform(8, 20), rng.uniform(7, 14), 1.6)
-                for _ in range(rng.integers(0, 4))]
-    for x, y, wide, high, depth in bubbles[rng.random() < 0.2:]:
+    bubbles += [
+        (rng.uniform(-90, 100), left + rng.uniform(60, 110), rng.uniform(8, 20), rng.uniform(7, 14), 1.6)
+        for _ in range(rng.integers(0, 4))
+    ]
+    for x, y, wide, high, depth in bubbles[rng.random() < 0.2 :]:
         gas += depth * np.sqrt(np.clip(1 + folds - ((grid.x - x) / wide) ** 2 - ((grid.y - y) / high) ** 2, 0, 1))
     return gaussian_filter(gas, 2 / grid.pitch)

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 GRADES = ("mild", "moderate", "severe")
 """Severity 1, 2 and 3. Effusions and pneumothoraces are called small, moderate and large by convention."""
 

@@ -53,6 +53,6 @@ def finish(grey: Array, grid: Grid, case: Case) -> np.ndarray:
     if rng.random() < 0.3:
         edges = (rng.uniform(0, 0.035, 4) * [rows, rows, columns, columns]).astype(int)
         cover = np.zeros(grid.shape, dtype=bool)
-        cover[edges[0]:rows - edges[1], edges[2]:columns - edges[3]] = True
+        cover[edges[0] : rows - edges[1], edges[2] : columns - edges[3]] = True
         grey = np.where(cover, grey, 0.02)
     return np.round(255 * np.clip(grey, 0, 1)).astype(np.uint8)

@@ -88,8 +88,9 @@ def fill(scene: Scene, share: Array, density: float) -> None:
     scene.density += (share * np.maximum(density - scene.density, 0)).astype(np.float32)
 
 
-def patch(scene: Scene, centre: tuple[float, float], radii: tuple[float, float], rng: np.random.Generator,
-          ragged: float) -> Array:
+def patch(
+    scene: Scene, centre: tuple[float, float], radii: tuple[float, float], rng: np.random.Generator, ragged: float
+) -> Array:
     """An ellipse with an ill-defined, cloudy edge: 1 inside, 0 outside; `ragged` is the share of cloud."""
     grid = scene.grid
     distance = np.hypot((grid.x - centre[0]) / radii[0], (grid.y - centre[1]) / radii[1])
@@ -185,12 +186,24 @@ def lobar_collapse(scene: Scene, finding: Finding, side: str, rng: np.random.Gen
     layer = Strokes(grid)
     sign, d = SIGN[side], body.dome - body.lift[side]
     if finding.lobe == "upper":
-        edge = smooth_line([(x - sign * 12, y + 8), (x + sign * 12, y - 18), (x + sign * 38, y - 40),
-                            (sign * 0.80 * body.half_width, y - rng.uniform(52, 60))])
+        edge = smooth_line(
+            [
+                (x - sign * 12, y + 8),
+                (x + sign * 12, y - 18),
+                (x + sign * 38, y - 40),
+                (sign * 0.80 * body.half_width, y - rng.uniform(52, 60)),
+            ]
+        )
         corners = [(sign * 118.0, -30.0), (0.0, -30.0), (0.0, y + 8)]
     else:
-        edge = smooth_line([(x + sign * 2, y - 10), (x + sign * 14, y + 30), (x + sign * 34, y + 70),
-                            (sign * (78 + rng.uniform(-4, 8)), d + 26)])
+        edge = smooth_line(
+            [
+                (x + sign * 2, y - 10),
+                (x + sign * 14, y + 30),
+                (x + sign * 34, y + 70),
+                (sign * (78 + rng.uniform(-4, 8)), d + 26),
+            ]
+        )
         corners = [(0.0, d + 40.0), (0.0, y - 10)]
     layer.polygon(np.concatenate([edge, np.array(corners)]), 1.0)
     wedge = gaussian_filter(layer.array(), 2.5 / grid.pitch) * scene.side(side)
@@ -336,8 +349,15 @@ def chest_tube(scene: Scene, finding: Finding, side: str, rng: np.random.Generat
     body = scene.body
     sign, wide = SIGN[side], body.half_width
     entry = rng.uniform(0.72, 0.85) * body.dome
-    points = np.array([(wide + 45, entry + 30), (wide + 2, entry), (0.78 * wide, entry - 32),
-                       (0.60 * wide, 0.42 * body.dome), (0.47 * wide, rng.uniform(26, 40))]) * [sign, 1]
+    points = np.array(
+        [
+            (wide + 45, entry + 30),
+            (wide + 2, entry),
+            (0.78 * wide, entry - 32),
+            (0.60 * wide, 0.42 * body.dome),
+            (0.47 * wide, rng.uniform(26, 40)),
+        ]
+    ) * [sign, 1]
     layer = Strokes(scene.grid)
     layer.line(points, 9.5, 0.85)
     layer.line(points, 5.0, 0.25)

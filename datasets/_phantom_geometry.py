@@ -55,8 +55,10 @@ def interpolate(at: Points, knots: Points, values: Points) -> Points:
     step = steps[part]
     t = (at - knots[part]) / step
     return np.asarray(
-        values[part].T * ((1 + 2 * t) * (1 - t) ** 2) + tangents[part].T * (step * t * (1 - t) ** 2)
-        + values[part + 1].T * (t * t * (3 - 2 * t)) + tangents[part + 1].T * (step * t * t * (t - 1))
+        values[part].T * ((1 + 2 * t) * (1 - t) ** 2)
+        + tangents[part].T * (step * t * (1 - t) ** 2)
+        + values[part + 1].T * (t * t * (3 - 2 * t))
+        + tangents[part + 1].T * (step * t * t * (t - 1))
     ).T
 
 
@@ -120,8 +122,20 @@ class Body:
     @cached_property
     def lateral(self) -> Curve:
         """Outer edge of the lung against the ribs, as a distance from the midline."""
-        knots = ((0, 56), (1.5, 66), (5, 75), (12, 85), (25, 96), (45, 107), (80, 119), (120, 128), (170, 134),
-                 (220, 136), (260, 134), (330, 132))
+        knots = (
+            (0, 56),
+            (1.5, 66),
+            (5, 75),
+            (12, 85),
+            (25, 96),
+            (45, 107),
+            (80, 119),
+            (120, 128),
+            (170, 134),
+            (220, 136),
+            (260, 134),
+            (330, 132),
+        )
         return Curve(*((y, x * self.half_width / 136) for y, x in knots))
 
     def medial(self) -> Curve:
@@ -133,10 +147,22 @@ class Body:
         """Level of the diaphragm from the right costophrenic angle to the left one."""
         w = self.half_width / 136
         right, left = self.dome - self.lift["right"], self.left_dome()
-        return Curve((-141 * w, right + 58), (-132 * w, right + 37), (-112 * w, right + 12), (-85 * w, right + 1),
-                     (-66 * w, right), (-40 * w, right + 5), (-18 * w, right + 16), (18 * w, left + 10),
-                     (45 * w, left + 2), (68 * w, left), (90 * w, left + 3), (114 * w, left + 14),
-                     (132 * w, left + 38), (141 * w, left + 56))
+        return Curve(
+            (-141 * w, right + 58),
+            (-132 * w, right + 37),
+            (-112 * w, right + 12),
+            (-85 * w, right + 1),
+            (-66 * w, right),
+            (-40 * w, right + 5),
+            (-18 * w, right + 16),
+            (18 * w, left + 10),
+            (45 * w, left + 2),
+            (68 * w, left),
+            (90 * w, left + 3),
+            (114 * w, left + 14),
+            (132 * w, left + 38),
+            (141 * w, left + 56),
+        )
 
     def left_dome(self) -> float:
         """Level of the left hemidiaphragm."""
@@ -155,13 +181,36 @@ class Body:
         d, w, knob, dx, gap = self.dome, self.widening, self.knob, self.shift, self.dome_gap
         top = 0.49 * d - 35 * (self.heart_ratio - 0.44)
         borders = (
-            ((-60, -24), (-25, -23 - 0.2 * w), (15, -24 - 0.6 * w), (48, -26 - w), (0.36 * d, -28 - w),
-             (top, -31 - 0.7 * w), (0.62 * d, -0.86 * right - 0.35 * w), (0.75 * d, -right), (0.87 * d, -0.97 * right),
-             (d + 8, -0.78 * right), (d + 40, -0.5 * right)),
-            ((-60, 22), (-25, 21 + 0.2 * w), (15, 23 + 0.6 * w), (42, 25 + w), (54, 27 + knob + 0.8 * w),
-             (64, 27 + knob + 0.8 * w), (top - 16, 29 + 0.4 * knob + 0.8 * w), (top, 0.12 * left + 24 + 0.7 * w),
-             (top + 14, 0.28 * left + 18 + 0.4 * w), (0.68 * d, 0.72 * left), (0.80 * d, 0.92 * left), (0.90 * d, left),
-             (d - 2, 0.95 * left), (d + 1 + gap, 0.78 * left), (d + 45, 0.5 * left)),
+            (
+                (-60, -24),
+                (-25, -23 - 0.2 * w),
+                (15, -24 - 0.6 * w),
+                (48, -26 - w),
+                (0.36 * d, -28 - w),
+                (top, -31 - 0.7 * w),
+                (0.62 * d, -0.86 * right - 0.35 * w),
+                (0.75 * d, -right),
+                (0.87 * d, -0.97 * right),
+                (d + 8, -0.78 * right),
+                (d + 40, -0.5 * right),
+            ),
+            (
+                (-60, 22),
+                (-25, 21 + 0.2 * w),
+                (15, 23 + 0.6 * w),
+                (42, 25 + w),
+                (54, 27 + knob + 0.8 * w),
+                (64, 27 + knob + 0.8 * w),
+                (top - 16, 29 + 0.4 * knob + 0.8 * w),
+                (top, 0.12 * left + 24 + 0.7 * w),
+                (top + 14, 0.28 * left + 18 + 0.4 * w),
+                (0.68 * d, 0.72 * left),
+                (0.80 * d, 0.92 * left),
+                (0.90 * d, left),
+                (d - 2, 0.95 * left),
+                (d + 1 + gap, 0.78 * left),
+                (d + 45, 0.5 * left),
+            ),
         )
         first, second = (Curve(*sorted((y, x + dx) for y, x in border)) for border in borders)
         return first, second

@@ -204,9 +204,7 @@ def _write_reports(records: Iterable[StudyRecord]) -> None:
 def _write_tables(root: Path, records: list[StudyRecord]) -> None:
     images = [(record, picture) for record in records for picture in record.pictures]
     split_rows = [(picture.dicom_id, r.study_id, r.subject_id, r.split) for r, picture in images]
-    chexpert_rows = [
-        (r.subject_id, r.study_id, *(r.report.stated.get(label, "") for label in LABELS)) for r in records
-    ]
+    chexpert_rows = [(r.subject_id, r.study_id, *(r.report.stated.get(label, "") for label in LABELS)) for r in records]
     truth_rows = [
         (r.study_id, f.label, f.form, f.side, f.lobe, f.grade or "", f.size_mm or "")
         for r in records for f in r.case.findings

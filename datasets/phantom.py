@@ -23,8 +23,8 @@ from ._mimic_jpg import MimicCXRJPG
 
 STANDARD: Mapping[str, Any] = {
     "n_train": 2400,
-    "n_validate": 300,
-    "n_test": 300,
+    "n_validate": 200,
+    "n_test": 200,
     "long_side": 160,
     "prevalence": 1.0,
     "seed": 0,

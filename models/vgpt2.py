@@ -256,9 +256,10 @@ def _build(job: TrainingJob, tokenizer: PreTrainedTokenizerFast) -> VisionGPT2:
             n_head=options["heads"],
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id,
+            attn_pdrop=0.0,  # with it torch has no fused attention on a processor: a sixth of the time
         )
     )
-    for part in ("attn_pdrop", "embd_pdrop", "resid_pdrop"):
+    for part in ("embd_pdrop", "resid_pdrop"):
         setattr(text_config, part, options["dropout"])
     if options["max_tokens"] > text_config.n_positions:
         raise UserError(

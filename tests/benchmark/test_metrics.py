@@ -300,6 +300,7 @@ def test_no_process_before_it_is_needed_and_none_after(fake_jar):
     assert not fake_jar.exists()
     metric.rows(["heart"], ["heart"])
     process = metric._jar._process
+    assert process is not None
     del metric
     assert process.poll() is not None
 

@@ -13,6 +13,7 @@ import pytest
 
 from benchmark import protocols, score
 from benchmark.contracts import MetricContext, Unavailable
+from benchmark.metrics.bertscore import Metric as BertScore
 
 ANNOTATION = Path(__file__).parents[3] / "shared" / "iu_xray" / "annotation.json"
 pytestmark = pytest.mark.skipif(not ANNOTATION.exists(), reason="the IU X-Ray reports are not in ../shared/iu_xray")
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.skipif(not ANNOTATION.exists(), reason="the IU X-Ray re
 @pytest.fixture(scope="module")
 def reports():
     """By split. One copy of the file calls the test split by four spaces, so entries are grouped by their own field."""
-    found = {"train": [], "val": [], "test": []}
+    found: dict[str, list[str]] = {"train": [], "val": [], "test": []}
     for entries in json.loads(ANNOTATION.read_text(encoding="utf-8")).values():
         for entry in entries:
             found[entry["split"]].append(entry["report"])
@@ -98,7 +99,7 @@ def test_commonest_training_report(reports, tokens, meteor):
 
 
 def test_bertscore(reports):
-    (metric,) = score.load_metrics(MetricContext(), ["bertscore"])
+    metric = BertScore(MetricContext())
     try:
         folder = str(metric.encoder.folder)
     except Unavailable as reason:

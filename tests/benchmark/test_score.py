@@ -1,6 +1,7 @@
 """Scoring in memory: what is counted, what is sent to a metric, and what a metric that is not here leaves behind."""
 
 import json
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ class Plain(Protocol):
 class Overlap(Metric):
     """Shared words over words of the reference, and remembers what it was given."""
 
-    KEYS = ("overlap", "overlap_2")
+    KEYS: ClassVar[tuple[str, ...]] = ("overlap", "overlap_2")
     INPUT = "tokens"
     HIGHER_IS_BETTER = False
     signature = "overlap|impl:test"
@@ -161,7 +162,8 @@ def test_texts_are_tokenized_once_for_all_metrics():
             return {"other": sums[..., 0]}
 
     Other.__module__ = "metrics.other"
-    protocol, steps = Plain(), []
+    protocol = Plain()
+    steps: list[int] = []
     run([Overlap(), Other()], protocol=protocol, progress=steps.append)
     assert protocol.calls == 1 and steps == [1, 1]
 

@@ -221,7 +221,7 @@ def test_every_study_left_out_is_counted_with_its_reason(damaged):
         "report is not UTF-8 text": ["50000014"],
         "report has neither findings nor impression": ["50000015", "50000016"],
         "image not in the metadata table": ["50000017"],
-        "malformed id in the split table": ["../../etc", "5000001", "500000010", "50000018", "50000019", "50000020"],
+        "malformed id in the split table": ["../../etc", "500000010", "5000001", "50000018", "50000019", "50000020"],
     }
     assert data.dropped("train")["malformed id in the split table"] == 6
     assert data.dropped("test") == {}
