@@ -61,7 +61,7 @@ def _lines(task: str, total: int, done: int) -> Iterator[Advance]:
         nonlocal count, last
         count += steps
         now = time.monotonic()
-        if count < total and now - last >= LINE_EVERY_SECONDS:
+        if done < count < total and now - last >= LINE_EVERY_SECONDS:
             last = now
             left = (now - began) / (count - done) * (total - count)
             say(f"{task}: {count} of {total}, about {duration(left)} left")

@@ -95,7 +95,8 @@ class ReportTrainer(Trainer):
         self.report = report
         self.label_smoothing: float = kwargs["model"].config.label_smoothing
         self.folder = Path(kwargs["args"].output_dir)
-        self.sampler = EpochSampler(len(kwargs["train_dataset"]), self.args.seed)
+        lengths = [len(ids) for ids in kwargs["train_dataset"].token_ids]
+        self.sampler = EpochSampler(lengths, self.args.per_device_train_batch_size, self.args.seed)
         self.step_losses: list[torch.Tensor] = []
         """Sum of the losses and number of targets of each batch since the last step."""
         self.unreadable: set[str] = set()

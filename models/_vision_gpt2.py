@@ -7,6 +7,7 @@ Names of modules are those of the original's checkpoints: `gpt2.…` (transforme
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,8 @@ class VisionGPT2Config(PreTrainedConfig):
     """The network's shape and how its images are made.
 
     `encoder`: a timm model's name. `image_size`, `keep_aspect`: see `benchmark.images.fit`. `mean`, `std`: of the
-    three channels, on a scale from 0 to 1. `label_smoothing`: of the loss. `text_config`: a GPT2Config or its values.
+    three channels, on a scale from 0 to 1. `position_code`: whether the feature map carries a fixed code of where each
+    position lies (the original has none). `label_smoothing`: of the loss. `text_config`: a GPT2Config or its values.
     """
 
     model_type = "vision-gpt2"
@@ -45,6 +47,7 @@ class VisionGPT2Config(PreTrainedConfig):
         keep_aspect: bool = True,
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
+        position_code: bool = False,
         label_smoothing: float = 0.0,
         text_config: GPT2Config | dict[str, Any] | None = None,
         **kwargs: Any,
@@ -54,6 +57,7 @@ class VisionGPT2Config(PreTrainedConfig):
         self.keep_aspect = keep_aspect
         self.mean = list(mean)
         self.std = list(std)
+        self.position_code = position_code
         self.label_smoothing = label_smoothing
         values = text_config.to_dict() if isinstance(text_config, GPT2Config) else dict(text_config or {})
         self.text_config = GPT2Config(**{**values, "add_cross_attention": True})
@@ -68,6 +72,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.backbone: Any = create_backbone(config.encoder, config.image_size, pretrained=False)
         self.proj = nn.Conv2d(self.backbone.num_features, config.text_config.n_embd, kernel_size=1)
+        self.position_code = config.position_code
 
     def forward(self, pixel_values: Tensor) -> Tensor:
         features = self.backbone.forward_features(pixel_values)
@@ -75,8 +80,25 @@ class Encoder(nn.Module):
             features = features.transpose(1, 2).unsqueeze(-1)
         elif getattr(self.backbone, "output_fmt", "NCHW") == "NHWC":  # Swin and its kin
             features = features.permute(0, 3, 1, 2)
+        projected = self.proj(features)
+        if self.position_code:
+            projected = projected + position_code(*projected.shape[1:]).to(projected)
         # GPT-2's Conv1D takes a view of its input, which must be contiguous for that.
-        return self.proj(features).flatten(2).transpose(1, 2).contiguous()
+        return projected.flatten(2).transpose(1, 2).contiguous()
+
+
+@functools.cache
+def position_code(width: int, rows: int, columns: int) -> Tensor:
+    """Sines and cosines of row and column, shape (width, rows, columns), `width` a multiple of 4.
+
+    Without it cross-attention tells left from right only by what zero padding leaves in the features. As in the vision
+    transformers of Chen et al. 2021 (MoCo v3): half of the channels for either axis.
+    """
+    frequencies = 10_000.0 ** -(torch.arange(width // 4) / (width // 4))
+    angles = [torch.arange(n)[:, None] * frequencies for n in (rows, columns)]
+    down, across = (torch.cat([angle.sin(), angle.cos()], dim=1) for angle in angles)
+    halves = (down[:, None].expand(-1, columns, -1), across[None].expand(rows, -1, -1))
+    return torch.cat(halves, dim=2).permute(2, 0, 1)
 
 
 class VisionGPT2(PreTrainedModel, GenerationMixin):

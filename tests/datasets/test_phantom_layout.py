@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmark.datasets import _phantom_layout as layout
 from PIL import Image
+
+from benchmark.datasets import _phantom_layout as layout
 
 OPTIONS: dict[str, Any] = {"seed": 7, "n_train": 16, "n_validate": 4, "n_test": 4, "long_side": 48, "prevalence": 1.0}
 

@@ -7,6 +7,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+
 from benchmark.datasets._phantom_anatomy import healthy, render
 from benchmark.datasets._phantom_case import FORMS, Case, Finding, Form
 from benchmark.datasets._phantom_findings import HEART_RATIO, deform

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 import pytest
+
 from benchmark.datasets._phantom_case import FORMS, NORMAL_SHARE, Case, Finding
 from benchmark.datasets._phantom_grammar import Report, write_report
 from benchmark.datasets._phantom_sampling import SPLITS, sample_patients, stream

@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from benchmark.models import _data, _history, _vision_gpt2
-from benchmark.models.vgpt2 import Model
 from PIL import Image
 
 from benchmark.contracts import Example, TrainingJob
 from benchmark.errors import UserError
+from benchmark.models import _data, _history, _vision_gpt2
+from benchmark.models.vgpt2 import Model
 from benchmark.schema import GenerationSettings, Reference, Study, View
 
 SETTINGS = GenerationSettings(max_new_tokens=60)
@@ -394,8 +394,9 @@ def test_pretrained_parts_that_are_not_here(tmp_path, monkeypatch):
 
 
 def test_a_local_gpt2_is_taken_as_decoder(trained, tmp_path):
-    from benchmark.models._tokenizer import load_tokenizer
     from transformers import GPT2Config, GPT2LMHeadModel
+
+    from benchmark.models._tokenizer import load_tokenizer
 
     tokenizer = load_tokenizer(trained[0])
     sizes = {"vocab_size": len(tokenizer), "n_positions": 64, "n_embd": 16, "n_layer": 1, "n_head": 2}

@@ -6,11 +6,11 @@ import json
 
 import pytest
 import torch
+
 from benchmark.models import _data, _sampling, _vision_gpt2
 from benchmark.models._checkpoints import newest_checkpoint
 from benchmark.models._tokenizer import encode, train_tokenizer
 from benchmark.models.vgpt2 import Model
-
 from benchmark.schema import GenerationSettings
 
 TEXT = "Findings: The heart is large. No effusion. Impression: Cardiomegaly."
@@ -49,8 +49,24 @@ def test_augmentation_depends_on_seed_epoch_and_study_and_never_flips():
         assert moved[:32, :32].sum() > 0.8 * moved.sum()
 
 
+def test_texts_of_like_length_come_together_and_a_short_batch_last():
+    lengths = [(7 * i) % 50 for i in range(98)]
+    positions = [i for _, i in _data.EpochSampler(lengths, batch_size=8, seed=1)]
+    assert sorted(positions) == list(range(98))
+    whole = [positions[begin : begin + 8] for begin in range(0, 96, 8)]
+    spread = [max(lengths[i] for i in batch) - min(lengths[i] for i in batch) for batch in whole]
+    assert max(spread) <= 10
+    assert [max(lengths[i] for i in batch) for batch in whole] != sorted(max(lengths[i] for i in b) for b in whole)
+
+
+def test_a_position_code_tells_positions_apart():
+    code = _vision_gpt2.position_code(16, 3, 4).flatten(1).T
+    assert code.shape == (12, 16)
+    assert torch.cdist(code, code).fill_diagonal_(1).min() > 0.1
+
+
 def test_the_order_of_an_epoch_is_its_own():
-    sampler = _data.EpochSampler(10, seed=3)
+    sampler = _data.EpochSampler([7] * 10, batch_size=4, seed=3)
     first = list(sampler)
     sampler.epoch = 1
     second = list(sampler)
