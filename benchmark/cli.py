@@ -333,7 +333,7 @@ def quickstart(
 def make_data(
     name: Annotated[str, typer.Argument(help="A data set that can make itself: phantom.")],
     root: Annotated[Path, typer.Option("--root", help="Folder to write it to.")],
-    n_train: Annotated[int, typer.Option("--train", min=1, help="Studies to train on.")] = 2400,
+    n_train: Annotated[int, typer.Option("--train", min=1, help="Studies to train on.")] = 4800,
     n_validate: Annotated[int, typer.Option("--validate", min=1, help="Studies of validation.")] = 200,
     n_test: Annotated[int, typer.Option("--test", min=1, help="Studies of test.")] = 200,
     size: Annotated[int, typer.Option("--size", min=64, max=3000, help="Longer side of the images in pixels.")] = 160,

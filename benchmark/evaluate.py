@@ -158,6 +158,7 @@ def write_reports(
     if reason := plugin.skip(dataset):
         raise UserError(f"{name} does not fit {dataset.name}: {reason}.")
     found = find_checkpoint(name, plugin, dataset, checkpoint, preset, results)
+    chosen_device = choose_device(device) if plugin.NEEDS_IMAGES else "cpu"
     plan = generate.RunPlan(
         model=name,
         preset=found.card["preset"],
@@ -168,6 +169,7 @@ def write_reports(
         settings=settings,
         seed=seed,
         control=control,
+        images=provenance.image_fingerprint(_first_views(selection)) if plugin.NEEDS_IMAGES else "",
     )
     facts = {
         "dataset_plugin": registry.DATASETS.name_of(type(dataset)),
@@ -179,13 +181,15 @@ def write_reports(
         "dropped": selection.dropped,
         "limited": selection.limited,
     }
-    if plugin.NEEDS_IMAGES:
-        facts["image_fingerprint"] = provenance.image_fingerprint(s.views[0].path for s in selection.studies if s.views)
 
     def load() -> Model:
-        return plugin.load(found.path, choose_device(device) if plugin.NEEDS_IMAGES else "cpu")
+        return plugin.load(found.path, chosen_device)
 
     return generate.run(plan, dataset, selection.studies, load, results, facts, progress)
+
+
+def _first_views(selection: Selection) -> list[Path]:
+    return [study.views[0].path for study in selection.studies if study.views]
 
 
 def read_history(path: Path) -> list[dict[str, float]]:
@@ -253,7 +257,7 @@ def aggregate(run: Mapping[str, Any], scores: Mapping[str, Any], predictions: Se
     code = run["code"]
     return {
         **{key: run[key] for key in keys},
-        "image_fingerprint": run.get("image_fingerprint", ""),
+        "image_fingerprint": run["images"],
         "settings_id": provenance.digest(run["settings"])[:8],
         "commit": code["commit"] + ("+changes" if code["dirty"] else ""),
         "packages": code["packages"],

@@ -37,6 +37,8 @@ class RunPlan:
     settings: GenerationSettings
     seed: int
     control: str = ""
+    images: str = ""
+    """Fingerprint of the image files, so that a mended or another copy is another run; empty for text baselines."""
 
     @property
     def run_id(self) -> str:

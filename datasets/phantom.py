@@ -22,7 +22,7 @@ from . import _phantom_layout as layout
 from ._mimic_jpg import MimicCXRJPG
 
 STANDARD: Mapping[str, Any] = {
-    "n_train": 2400,
+    "n_train": 4800,
     "n_validate": 200,
     "n_test": 200,
     "long_side": 160,

@@ -102,41 +102,25 @@ class ReportDataset(torch.utils.data.Dataset):
         return image
 
 
-WINDOW = 16
-"""Batches among which studies are sorted by length."""
-
-
 class EpochSampler(torch.utils.data.Sampler):
     """(epoch, position) pairs in an order that depends on seed and epoch alone.
 
-    Texts of like length come together, so that little is padded: a shuffled order is sorted by length within windows of
-    some batches, and the batches are shuffled. `lengths`: tokens of each text.
+    Texts of like length are not put together: long reports are those of the ill, and a batch of them alone would shift
+    the encoder's batch statistics.
     """
 
-    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int):
-        self.lengths = lengths
-        self.batch_size = batch_size
+    def __init__(self, length: int, seed: int):
+        self.length = length
         self.seed = seed
         self.epoch = 0
 
     def __len__(self) -> int:
-        return len(self.lengths)
+        return self.length
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
-        draw = random.Random(f"{self.seed}:{self.epoch}")
-        order = list(range(len(self)))
-        draw.shuffle(order)
-        batches: list[list[int]] = []
-        for window in _cut(order, WINDOW * self.batch_size):
-            batches += _cut(sorted(window, key=self.lengths.__getitem__), self.batch_size)
-        # The loader cuts by count, so a batch that is not full must stay last.
-        rest = batches.pop() if len(self) % self.batch_size else []
-        draw.shuffle(batches)
-        return ((self.epoch, position) for batch in [*batches, rest] for position in batch)
-
-
-def _cut(order: list[int], size: int) -> list[list[int]]:
-    return [order[begin : begin + size] for begin in range(0, len(order), size)]
+        order = list(range(self.length))
+        random.Random(f"{self.seed}:{self.epoch}").shuffle(order)
+        return ((self.epoch, position) for position in order)
 
 
 @dataclass(frozen=True)

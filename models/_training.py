@@ -95,8 +95,7 @@ class ReportTrainer(Trainer):
         self.report = report
         self.label_smoothing: float = kwargs["model"].config.label_smoothing
         self.folder = Path(kwargs["args"].output_dir)
-        lengths = [len(ids) for ids in kwargs["train_dataset"].token_ids]
-        self.sampler = EpochSampler(lengths, self.args.per_device_train_batch_size, self.args.seed)
+        self.sampler = EpochSampler(len(kwargs["train_dataset"]), self.args.seed)
         self.step_losses: list[torch.Tensor] = []
         """Sum of the losses and number of targets of each batch since the last step."""
         self.unreadable: set[str] = set()
@@ -114,9 +113,9 @@ class ReportTrainer(Trainer):
         self._tell_unreadable(inputs)
         targets = count_targets(inputs["labels"])
         loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
-        # Trainer multiplies by the number of processes what every process divides by the targets of all.
-        divisor = targets if num_items_in_batch is None else num_items_in_batch / self.accelerator.num_processes
-        self.step_losses.append(torch.stack([loss.detach().float() * divisor, targets.float()]))
+        # The outputs are as the model made them; only `loss` is scaled by Trainer for the number of processes.
+        divisor = targets if num_items_in_batch is None else num_items_in_batch
+        self.step_losses.append(torch.stack([outputs["text_loss"].detach().float() * divisor, targets.float()]))
         return (loss, outputs) if return_outputs else loss
 
     @torch.no_grad()

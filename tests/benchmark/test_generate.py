@@ -256,7 +256,7 @@ def test_progress_counts_every_study_also_after_a_resumption(tmp_path):
 def test_run_id_is_the_hash_of_the_plan_alone():
     content = {
         "model": "echo", "preset": "default", "checkpoint": "c0", "dataset": "data", "split": "test",
-        "fingerprint": "f0", "seed": 0, "control": "",
+        "fingerprint": "f0", "seed": 0, "control": "", "images": "",
         "settings": {"max_new_tokens": 200, "num_beams": 1, "do_sample": False, "temperature": 1.0, "top_k": 0,
                      "top_p": 1.0, "repetition_penalty": 1.0, "batch_size": 4},
     }  # fmt: skip
@@ -266,7 +266,7 @@ def test_run_id_is_the_hash_of_the_plan_alone():
 
 OTHER = {
     "model": "m", "preset": "p", "checkpoint": "c1", "dataset": "d", "split": "train", "fingerprint": "f1", "seed": 1,
-    "control": "blank",
+    "control": "blank", "images": "i1",
 }  # fmt: skip
 OTHER_SETTINGS = {
     "max_new_tokens": 100, "num_beams": 2, "do_sample": True, "temperature": 0.5, "top_k": 5, "top_p": 0.5,

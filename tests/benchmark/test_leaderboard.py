@@ -359,7 +359,7 @@ def test_the_invented_aggregates_have_the_shape_of_real_ones():
     invented = aggregate()
     scored = score_pairs(["s1"], ["p1"], ["a"], ["a"], protocol=load("default"), metrics=[])
     assert set(scored.to_dict()) == set(invented["sections"]["findings"])
-    run = {**invented, "code": {"commit": "abc", "dirty": True, "packages": {}}}
+    run = {**invented, "images": "i0", "code": {"commit": "abc", "dirty": True, "packages": {}}}
     scores = {"protocol": "p", "sections": {}}
     real = evaluate.aggregate(run, scores, [Prediction("s1", "a", "a", "")])
     assert set(real) == set(invented)

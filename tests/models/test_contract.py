@@ -19,8 +19,8 @@ SMALL = {
         "size": {"encoder": "test_resnet", "layers": 1, "width": 32, "heads": 2, "vocabulary": 300, "image_size": 32},
         "train": {"epochs": 2, "batch_size": 4},
         # Each epoch sees both studies 40 times.
-        "overfit": {"epochs": 3, "batch_size": 2, "learning_rate": 1e-2, "save_every": 1000, "dropout": 0.0,
-                    "degrees": 0.0, "shift": 0.0, "scale": 0.0, "contrast": 0.0},
+        "overfit": {"epochs": 3, "batch_size": 2, "learning_rate": 1e-2, "save_every": 1000, "encoder_args": {},
+                    "word_loss": 1.0, "degrees": 0.0, "shift": 0.0, "scale": 0.0, "contrast": 0.0},
     },
 }  # fmt: skip
 """Models that need images: settings with which they train in a second, and learn two short reports by heart."""

@@ -177,7 +177,7 @@ def test_the_checkpoint_loads_as_a_transformers_model(trained):
     model = _vision_gpt2.VisionGPT2.from_pretrained(checkpoint)
     assert model.gpt2.lm_head.weight is model.gpt2.transformer.wte.weight
     roots = {".".join(key.split(".")[:2]) for key in model.state_dict()}
-    assert roots == {"gpt2.transformer", "gpt2.lm_head", "enc.backbone", "enc.proj"}
+    assert roots == {"gpt2.transformer", "gpt2.lm_head", "enc.backbone", "enc.proj", "words.weight", "words.bias"}
 
 
 def test_card(trained):

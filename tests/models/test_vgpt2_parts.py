@@ -49,16 +49,6 @@ def test_augmentation_depends_on_seed_epoch_and_study_and_never_flips():
         assert moved[:32, :32].sum() > 0.8 * moved.sum()
 
 
-def test_texts_of_like_length_come_together_and_a_short_batch_last():
-    lengths = [(7 * i) % 50 for i in range(98)]
-    positions = [i for _, i in _data.EpochSampler(lengths, batch_size=8, seed=1)]
-    assert sorted(positions) == list(range(98))
-    whole = [positions[begin : begin + 8] for begin in range(0, 96, 8)]
-    spread = [max(lengths[i] for i in batch) - min(lengths[i] for i in batch) for batch in whole]
-    assert max(spread) <= 10
-    assert [max(lengths[i] for i in batch) for batch in whole] != sorted(max(lengths[i] for i in b) for b in whole)
-
-
 def test_a_position_code_tells_positions_apart():
     code = _vision_gpt2.position_code(16, 3, 4).flatten(1).T
     assert code.shape == (12, 16)
@@ -66,7 +56,7 @@ def test_a_position_code_tells_positions_apart():
 
 
 def test_the_order_of_an_epoch_is_its_own():
-    sampler = _data.EpochSampler([7] * 10, batch_size=4, seed=3)
+    sampler = _data.EpochSampler(10, seed=3)
     first = list(sampler)
     sampler.epoch = 1
     second = list(sampler)
@@ -125,3 +115,19 @@ def test_the_loss_is_the_mean_over_targets_however_they_are_batched():
         first = model(input_ids=ids[:1, :4], labels=ids[:1, :4], encoder_hidden_states=states[:1]).loss
         second = model(input_ids=ids[1:], labels=ids[1:], encoder_hidden_states=states[1:]).loss
     assert both == pytest.approx(float(3 * first + 8 * second) / 11, abs=1e-5)
+
+
+def test_the_word_loss_is_a_noisy_or_over_positions():
+    foretold = torch.randn(2, 5, 7, generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([[-100, 3, 3, 6], [-100, 1, -100, -100]])
+    present = torch.zeros(2, 7)
+    present[0, [3, 6]] = 1
+    present[1, 1] = 1
+    chance = 1 - (1 - foretold.sigmoid()).prod(dim=1)
+    expected = torch.nn.functional.binary_cross_entropy(chance, present, reduction="none").sum(dim=1)
+    assert torch.allclose(_vision_gpt2.word_losses(foretold, labels), expected, atol=1e-4)
+
+
+def test_the_encoder_takes_timms_arguments():
+    narrow = _vision_gpt2.create_backbone("resnet10t", 96, pretrained=False, channels=[8, 8, 8, 8], output_stride=16)
+    assert narrow.forward_features(torch.zeros(1, 3, 96, 96)).shape == (1, 8, 6, 6)
