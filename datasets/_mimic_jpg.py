@@ -23,28 +23,13 @@ from benchmark.errors import UserError
 from benchmark.schema import Reference, Study, View
 from benchmark.sections import findings_and_impression, section_text
 
+from ._chexpert import LABELS
+
 FRONTAL = ("PA", "AP")
 """Frontal view positions in the order in which one is chosen; ties go by dicom_id."""
 
 VIEW_NAMES = {"postero-anterior": "PA", "antero-posterior": "AP", "lateral": "LATERAL", "left lateral": "LL"}
 """ViewCodeSequence_CodeMeaning, for images whose ViewPosition is empty."""
-
-LABELS = (
-    "Atelectasis",
-    "Cardiomegaly",
-    "Consolidation",
-    "Edema",
-    "Enlarged Cardiomediastinum",
-    "Fracture",
-    "Lung Lesion",
-    "Lung Opacity",
-    "No Finding",
-    "Pleural Effusion",
-    "Pleural Other",
-    "Pneumonia",
-    "Pneumothorax",
-    "Support Devices",
-)
 
 _ID = {
     "subject_id": re.compile(r"[0-9]{8}"),

@@ -23,6 +23,7 @@ from typing import Any
 
 from PIL import Image
 
+from ._chexpert import LABELS
 from ._phantom_anatomy import render
 from ._phantom_case import Case
 from ._phantom_grammar import Report, write_report
@@ -32,10 +33,6 @@ VERSION = "1.0"
 """Raised with every change that alters a byte of the data set."""
 COMPLETE, UNFINISHED = "phantom.json", "phantom-unfinished.json"
 
-LABELS = (
-    "Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Enlarged Cardiomediastinum", "Fracture", "Lung Lesion",
-    "Lung Opacity", "No Finding", "Pleural Effusion", "Pleural Other", "Pneumonia", "Pneumothorax", "Support Devices",
-)  # fmt: skip
 METADATA = (
     "dicom_id", "subject_id", "study_id", "PerformedProcedureStepDescription", "ViewPosition", "Rows", "Columns",
     "StudyDate", "StudyTime", "ProcedureCodeSequence_CodeMeaning", "ViewCodeSequence_CodeMeaning",

@@ -9,14 +9,10 @@ from typing import Any
 
 from benchmark.contracts import Example, Model
 from benchmark.errors import UserError
-from benchmark.sections import join_output
+
+from ._text import report_text
 
 FILE = "reports.json"
-
-
-def report_text(example: Example) -> str:
-    """The example's reference in the form in which models write reports."""
-    return join_output(example.reference.findings, example.reference.impression)
 
 
 def training_reports(examples: Sequence[Example]) -> list[str]:

@@ -13,18 +13,11 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as tf
 
-from benchmark.contracts import Example
 from benchmark.errors import UserError
 from benchmark.images import ImageError, fit, read_grey
 from benchmark.schema import Study
-from benchmark.sections import join_output
 
 from ._vision_gpt2 import IGNORED, pixels
-
-
-def report_text(example: Example) -> str:
-    """The text a model is taught to write: "Findings: … Impression: …"; empty where the report has neither."""
-    return join_output(example.reference.findings, example.reference.impression)
 
 
 def study_image(study: Study, size: int, keep_aspect: bool) -> Tensor:

@@ -18,8 +18,9 @@ from benchmark.images import ImageError
 from benchmark.schema import GenerationSettings, Report, Study
 
 from ._checkpoints import finished
-from ._data import Augmentation, Collate, ReportDataset, report_text, study_image
+from ._data import Augmentation, Collate, ReportDataset, study_image
 from ._sampling import SeededSampling
+from ._text import report_text
 from ._tokenizer import encode, load_tokenizer, pretrained_tokenizer, train_tokenizer
 from ._training import fit
 from ._vision_gpt2 import VisionGPT2, VisionGPT2Config, create_backbone, load_strict, pixels, pretrained_gpt2
