@@ -20,7 +20,7 @@ from PIL import Image
 
 from benchmark.contracts import Example, TrainingJob
 from benchmark.errors import UserError
-from benchmark.models import _data, _history, _vision_gpt2
+from benchmark.models import _data, _history, _text, _vision_gpt2
 from benchmark.models.vgpt2 import Model
 from benchmark.schema import GenerationSettings, Reference, Study, View
 
@@ -220,7 +220,7 @@ def validation_loss(model: Model, examples: list[Example]) -> float:
     total, count = 0.0, 0
     for example in examples:
         end = model.tokenizer.eos_token_id
-        ids = torch.tensor([[end, *model.tokenizer.encode(_data.report_text(example)), end]])
+        ids = torch.tensor([[end, *model.tokenizer.encode(_text.report_text(example)), end]])
         image = _data.study_image(example.study, 32, True).unsqueeze(0)
         states = _vision_gpt2.pixels(image, model.model.config.mean, model.model.config.std)
         logits = model.model(pixel_values=states, input_ids=ids).logits.detach()
