@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from benchmark.errors import unknown
 from benchmark.schema import GenerationSettings, Reference, Report, Study
 
 if TYPE_CHECKING:
@@ -28,15 +29,22 @@ class Problem:
     """True where the data set cannot be used until it is put right."""
 
 
+LEAVABLE = frozenset({"texts", "images", "values"})
+"""What a data set may let off the machine: report texts, pictures, values of single studies. Aggregates always may."""
+
+
 class Dataset(ABC):
-    """Studies and their reference reports, read from a root folder."""
+    """Studies and their reference reports, read from a root."""
 
     VERSION: ClassVar[str]
     LICENCE: ClassVar[str]
     SPLITS: ClassVar[tuple[str, ...]]
-    """As the data set itself names them."""
-    REDISTRIBUTABLE: ClassVar[bool]
-    """Whether text, images and study-level values may leave the machine."""
+    """As the data set itself names them. A copy may hold fewer, see `splits`."""
+    MAY_LEAVE: ClassVar[frozenset[str]]
+    """Which of LEAVABLE may enter git, pages and exports."""
+    OPTIONS: ClassVar[Mapping[str, str]] = {}
+    """What a user may choose (`--data-option key=value`), each with a sentence about it. `layout` is one of them where
+    people hold the data in several forms."""
     SCRATCH: ClassVar[bool] = False
     """True where the data set is small enough that models are trained on it from scratch (see default presets)."""
     SELF_MADE: ClassVar[bool] = False
@@ -47,9 +55,14 @@ class Dataset(ABC):
     """Those reasons for leaving a study out that mean a broken copy and not a rule."""
     SPLIT_ALIASES: ClassVar[Mapping[str, str]] = {"val": "validate", "validation": "validate"}
 
-    def __init__(self, root: Path, reports_root: Path | None = None):
+    def __init__(self, root: Path, reports_root: Path | None = None, options: Mapping[str, str] | None = None):
+        """Raises UserError for an option that OPTIONS does not have."""
         self.root = root
         self.reports_root = reports_root
+        self.options = dict(options or {})
+        for key in self.options:
+            if key not in self.OPTIONS:
+                raise unknown("option of the data set", key, self.OPTIONS)
 
     @property
     @abstractmethod
@@ -68,6 +81,47 @@ class Dataset(ABC):
     def check(self) -> list[Problem]:
         """What is missing or broken at the root, cheaply (no image is decoded)."""
 
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that this copy has, of SPLITS."""
+        return self.SPLITS
+
+    def resolve_split(self, split: str) -> str:
+        """The data set's own name of a split (`val` → `validate`). Raises UserError for one that is not here."""
+        name = split if split in self.splits else self.SPLIT_ALIASES.get(split, split)
+        if name not in self.splits:
+            aliases = [alias for alias, of in self.SPLIT_ALIASES.items() if of in self.splits]
+            raise unknown("split", split, [*self.splits, *aliases])
+        return name
+
+    def short_split(self, split: str) -> str:
+        """The name of a split in result paths: `val` for `validate`."""
+        return "val" if self.SPLIT_ALIASES.get("val") == split else split
+
+    @property
+    def layout(self) -> str:
+        """In words, the form in which the copy was recognised; empty where there is but one."""
+        return ""
+
+    @property
+    def limits(self) -> tuple[str, ...]:
+        """Sentences: what this form of the data cannot hold (labels, a test split, …)."""
+        return ()
+
+    @property
+    def has_images(self) -> bool:
+        """False for a copy of texts alone, which models that read images refuse."""
+        return True
+
+    @property
+    def official(self) -> Mapping[str, Mapping[str, int]]:
+        """Published counts by split, of any of `images`, `studies`, `patients`; empty where nothing is published."""
+        return {}
+
+    @abstractmethod
+    def listed(self, split: str) -> Sequence[Study]:
+        """Every study that the copy lists in the split, usable or not, with all its images, sorted by study_id."""
+
     @abstractmethod
     def studies(self, split: str) -> Sequence[Study]:
         """The split's usable studies, sorted by study_id. Raises UserError where the root cannot be read."""
@@ -83,6 +137,18 @@ class Dataset(ABC):
     def dropped(self, split: str) -> dict[str, int]:
         """How many studies of the split are left out, by reason."""
         return {reason: len(studies) for reason, studies in self.left_out(split).items()}
+
+    def unassigned(self) -> Mapping[str, Sequence[str]]:
+        """Studies or rows that belong to no split, by reason: they are left out of all, and counted here."""
+        return {}
+
+    def augmented(self, split: str) -> Sequence[Example]:
+        """Further examples for training alone (back-translations), where the user asked for them. Never scored."""
+        return ()
+
+    def canonical_id(self, given: str) -> str:
+        """The study_id that a user's spelling means (`s50414267` → `50414267`); `given` itself where none is known."""
+        return given
 
     def second_readings(self, split: str) -> Mapping[str, str]:
         """Another radiologist's reports by study_id, where the data set has them; else empty."""

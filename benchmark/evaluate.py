@@ -122,7 +122,7 @@ def select(dataset: Dataset, split: str, limit: int | None) -> Selection:
 
     Raises UserError for an unknown split or one without usable studies.
     """
-    name = generate.resolve_split(dataset, split)
+    name = dataset.resolve_split(split)
     studies, references = dataset.studies(name), dataset.references(name)
     dropped = dict(dataset.dropped(name))
     if not studies:
@@ -134,7 +134,7 @@ def select(dataset: Dataset, split: str, limit: int | None) -> Selection:
     limited = limit is not None and limit < len(studies)
     cut = slice(limit if limited else None)
     damaged = sum(n for reason, n in dropped.items() if reason in dataset.DAMAGE)
-    short = generate.short_split(dataset, name)
+    short = dataset.short_split(name)
     return Selection(name, short, studies[cut], references[cut], dropped, limited, damaged)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from benchmark import provenance
 from benchmark.console import Advance
 from benchmark.contracts import Dataset, Model
-from benchmark.errors import UserError, unknown
+from benchmark.errors import UserError
 from benchmark.schema import GenerationSettings, Prediction, Report, Study, View, to_dict
 from benchmark.sections import split_output
 from benchmark.store import RunFolder, exclusive, read_json, write_json
@@ -46,21 +46,6 @@ class RunPlan:
 
     def folder(self, results: Path) -> RunFolder:
         return RunFolder(results / "runs" / self.dataset / self.split / self.model / self.run_id)
-
-
-def resolve_split(dataset: Dataset, split: str) -> str:
-    """The data set's own name of a split (`val` → `validate`). Raises UserError for an unknown one."""
-    name = split if split in dataset.SPLITS else dataset.SPLIT_ALIASES.get(split, split)
-    if name not in dataset.SPLITS:
-        raise unknown(
-            "split", split, [*dataset.SPLITS, *(a for a, s in dataset.SPLIT_ALIASES.items() if s in dataset.SPLITS)]
-        )
-    return name
-
-
-def short_split(dataset: Dataset, split: str) -> str:
-    """The name of a split in result paths: `val` for `validate`."""
-    return next((alias for alias, name in dataset.SPLIT_ALIASES.items() if name == split), split)
 
 
 def study_seed(seed: int, study_id: str) -> int:
@@ -162,7 +147,7 @@ def run(
             "run_id": plan.run_id,
             **to_dict(plan),
             "dataset_version": dataset.VERSION,
-            "redistributable": dataset.REDISTRIBUTABLE,
+            "may_leave": sorted(dataset.MAY_LEAVE),
             "n": len(studies),
             **facts,
             "code": provenance.code_identity(),

@@ -53,8 +53,14 @@ class Reference:
     patient_id: str
     findings: str = ""
     impression: str = ""
-    labels: Mapping[str, float] = field(default_factory=dict)
-    """CheXpert classes as the report states them: 1 positive, 0 negative, -1 uncertain; unmentioned are absent."""
+    label_sets: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """By who labelled (`chexpert`, `negbio`, `radiologist`, …): CheXpert classes, 1 positive, 0 negative, -1 uncertain;
+    unmentioned classes are absent. They come from the report, so they stand here and not among a study's attributes."""
+
+    @property
+    def labels(self) -> Mapping[str, float]:
+        """The CheXpert labeller's labels; empty where the data set has none."""
+        return self.label_sets.get("chexpert", {})
 
     def section(self, name: str) -> str:
         """The text that `name` (one of SECTIONS) is scored against; empty where the report lacks it."""

@@ -18,7 +18,8 @@ from benchmark.contracts import Dataset, Example, Model, TrainingJob
 from benchmark.errors import UserError, unknown
 from benchmark.store import exclusive, read_json, write_json
 
-TRAIN_SPLIT, VALIDATION_SPLIT = "train", "validate"
+TRAIN_SPLIT, VALIDATION_SPLIT = "train", "val"
+"""Of these data models are made. The second is whatever the data set calls its validation split."""
 
 
 class ChangedTraining(UserError):
@@ -97,8 +98,10 @@ def train(
     if reason := plugin.skip(dataset):
         raise UserError(f"{recipe.model} does not fit {dataset.name}: {reason}.")
     output = recipe.folder(results)
+    splits = [dataset.resolve_split(split) for split in (TRAIN_SPLIT, VALIDATION_SPLIT)]
     with exclusive(output, "training"):
-        train_set, validation = _examples(dataset, TRAIN_SPLIT), _examples(dataset, VALIDATION_SPLIT)
+        train_set, validation = (_examples(dataset, split) for split in splits)
+        augmented = list(dataset.augmented(splits[0]))
         if fresh:
             _empty(output)
         options = {**plugin.PRESETS[recipe.preset], **recipe.overrides}
@@ -108,12 +111,10 @@ def train(
             "options": options,
             "seed": recipe.seed,
             "dataset": {"name": dataset.name, "version": dataset.VERSION, "licence": dataset.LICENCE},
-            "fingerprint": {
-                TRAIN_SPLIT: _fingerprint(train_set),
-                VALIDATION_SPLIT: _fingerprint(validation),
-            },
-            "n": {TRAIN_SPLIT: len(train_set), VALIDATION_SPLIT: len(validation)},
-            "dropped": {split: dict(dataset.dropped(split)) for split in (TRAIN_SPLIT, VALIDATION_SPLIT)},
+            "fingerprint": {split: _fingerprint(of) for split, of in zip(splits, (train_set, validation), strict=True)},
+            "n": {splits[0]: len(train_set), splits[1]: len(validation)},
+            "augmented": {"n": len(augmented), "fingerprint": _fingerprint(augmented)},
+            "dropped": {split: dict(dataset.dropped(split)) for split in splits},
         }
         if _complete(output, job_record):
             say(f"{output} is trained already (--fresh trains it anew).")
@@ -122,7 +123,7 @@ def train(
         began = time.perf_counter()
         plugin.train(
             TrainingJob(
-                train=train_set,
+                train=train_set + augmented,
                 validation=validation,
                 second_readings=_second_readings(dataset),
                 preset=recipe.preset,
@@ -163,7 +164,7 @@ def _fingerprint(examples: list[Example]) -> str:
 
 
 def _second_readings(dataset: Dataset) -> dict[str, str]:
-    return {study: text for split in dataset.SPLITS for study, text in dataset.second_readings(split).items()}
+    return {study: text for split in dataset.splits for study, text in dataset.second_readings(split).items()}
 
 
 def _complete(output: Path, job: dict[str, Any]) -> bool:

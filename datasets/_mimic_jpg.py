@@ -7,9 +7,7 @@ mimic-cxr 2.0.0 for the report files.
 from __future__ import annotations
 
 import re
-import zlib
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Mapping
 from functools import cached_property
 from itertools import groupby
 from operator import itemgetter
@@ -18,12 +16,14 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.contracts import Dataset, Problem
+from benchmark.contracts import Problem
 from benchmark.errors import UserError
 from benchmark.schema import Reference, Study, View
 from benchmark.sections import findings_and_impression, section_text
 
 from ._chexpert import LABELS
+from ._entries import NO_IMAGE, NO_SECTIONS, Entry, EntryDataset
+from ._tables import find_table, read_table
 
 FRONTAL = ("PA", "AP")
 """Frontal view positions in the order in which one is chosen; ties go by dicom_id."""
@@ -39,10 +39,8 @@ _ID = {
 """Ids become paths, so nothing else is let through."""
 
 NO_FRONTAL = "no frontal (PA or AP) image"
-NO_IMAGE = "image file missing"
 NO_REPORT = "report file missing"
 BAD_REPORT = "report is not UTF-8 text"
-NO_SECTIONS = "report has neither findings nor impression"
 BAD_ROW = "malformed id in the split table"
 NO_METADATA = "image not in the metadata table"
 
@@ -51,24 +49,16 @@ Row = dict[Hashable, Any]
 """An image's row of the joined tables: ids, split and position as strings."""
 
 
-@dataclass(frozen=True)
-class _Split:
-    studies: tuple[Study, ...]
-    references: tuple[Reference, ...]
-    left_out: Mapping[str, Sequence[str]]
-
-
-class MimicCXRJPG(Dataset):
+class MimicCXRJPG(EntryDataset):
     """Reads the layout; what is particular to a data set (name, licence) is the subclass's."""
 
     SPLITS = ("train", "validate", "test")
     DAMAGE = frozenset({NO_IMAGE, NO_REPORT, BAD_REPORT, BAD_ROW, NO_METADATA})
     TABLES = ("split", "metadata", "chexpert")
 
-    def __init__(self, root: Path, reports_root: Path | None = None):
+    def __init__(self, root: Path, reports_root: Path | None = None, options: Mapping[str, str] | None = None):
         # People name the folder with the tables, or files/ beside them.
-        super().__init__(root.parent if root.name == "files" else root, reports_root)
-        self._loaded: dict[str, _Split] = {}
+        super().__init__(root.parent if root.name == "files" else root, reports_root, options)
 
     def check(self) -> list[Problem]:
         problems = [
@@ -89,39 +79,20 @@ class MimicCXRJPG(Dataset):
             )
         return problems
 
-    def studies(self, split: str) -> Sequence[Study]:
-        return self._load(split).studies
-
-    def references(self, split: str) -> Sequence[Reference]:
-        return self._load(split).references
-
-    def left_out(self, split: str) -> Mapping[str, Sequence[str]]:
-        return self._load(split).left_out
-
     def attributes(self, study_id: str, view: View) -> dict[str, str]:
         """What results of this study can be sliced by."""
         return {"view": view.position}
 
-    def _load(self, split: str) -> _Split:
-        if split not in self._loaded:
-            fatal = [problem.what for problem in self.check() if problem.fatal]
-            if fatal:
-                raise UserError(f"{self.root} is not in MIMIC-CXR-JPG's layout: {' '.join(fatal)}")
-            self._loaded[split] = self._read(split)
-        return self._loaded[split]
-
-    def _read(self, split: str) -> _Split:
+    def read(self, split: str) -> Iterable[Entry]:
         images = self._images
         rows = images[images["split"] == split].sort_values("study_id", kind="stable").to_dict("records")
-        left_out: dict[str, list[str]] = {}
-        pairs: list[tuple[Study, Reference]] = []
         for study_id, images_of_study in groupby(rows, key=itemgetter("study_id")):
-            pair_or_reason = self._study(study_id, list(images_of_study), split)
+            found = list(images_of_study)
+            pair_or_reason = self._study(study_id, found, split)
             if isinstance(pair_or_reason, str):
-                left_out.setdefault(pair_or_reason, []).append(study_id)
+                yield Entry(Study(study_id, found[0]["subject_id"], split), None, pair_or_reason)
             else:
-                pairs.append(pair_or_reason)
-        return _Split(tuple(s for s, _ in pairs), tuple(r for _, r in pairs), dict(sorted(left_out.items())))
+                yield Entry(*pair_or_reason)
 
     def _study(self, study_id: str, rows: list[Row], split: str) -> tuple[Study, Reference] | str:
         """A study and its reference, or the reason why it is left out."""
@@ -161,7 +132,8 @@ class MimicCXRJPG(Dataset):
             return NO_SECTIONS
         context = _context(text)
         study = Study(study_id, patient, split, views, context, self.attributes(study_id, views[0]))
-        return study, Reference(study_id, patient, findings, impression, self._labels.get(study_id, {}))
+        labels = {"chexpert": self._labels[study_id]} if study_id in self._labels else {}
+        return study, Reference(study_id, patient, findings, impression, labels)
 
     @cached_property
     def _images(self) -> pd.DataFrame:
@@ -210,26 +182,10 @@ class MimicCXRJPG(Dataset):
         """Columns of a table as strings, empty cells as ''. Raises UserError naming the file."""
         path = self._table_path(name)
         assert path is not None  # `check` has seen to it, or the caller
-        try:
-            # Without `index_col` a comma at the end of each line would shift all columns by one.
-            table = pd.read_csv(
-                path,
-                dtype=str,
-                keep_default_na=False,
-                usecols=lambda c: c in columns,
-                index_col=False,
-                encoding="utf-8",
-            )
-        except (OSError, EOFError, zlib.error, ValueError) as error:
-            raise UserError(f"{path} cannot be read as a CSV table: {error}. Fetch it again.") from None
-        missing = [column for column in columns if column not in table.columns]
-        if missing:
-            raise UserError(f"{path} has no column {', '.join(missing)}. Use the released table.")
-        return table
+        return read_table(path, columns)
 
     def _table_path(self, name: str) -> Path | None:
-        stem = self.root / f"mimic-cxr-2.0.0-{name}.csv"
-        return next((path for path in (stem.with_name(f"{stem.name}.gz"), stem) if path.is_file()), None)
+        return find_table(self.root, f"mimic-cxr-2.0.0-{name}")
 
     @cached_property
     def _image_folder(self) -> Path:

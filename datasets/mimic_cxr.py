@@ -10,7 +10,7 @@ class Dataset(MimicCXRJPG):
 
     VERSION = "2.x"
     LICENCE = "PhysioNet Credentialed Health Data License 1.5.0"
-    REDISTRIBUTABLE = False
+    MAY_LEAVE = frozenset[str]()
 
     @property
     def name(self) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from benchmark.console import progress
-from benchmark.contracts import Problem
+from benchmark.contracts import LEAVABLE, Problem
 from benchmark.errors import UserError
 from benchmark.schema import View
 from benchmark.sections import join_output
@@ -37,7 +37,7 @@ class Dataset(MimicCXRJPG):
 
     VERSION = layout.VERSION
     LICENCE = "MIT"
-    REDISTRIBUTABLE = True
+    MAY_LEAVE = LEAVABLE
     SCRATCH = True
     SECOND_READER = True
     SELF_MADE = True

@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "statistics": "",
     "_mimic_sections": "",
     "sections": "_mimic_sections",
-    "contracts": "schema",
+    "contracts": RECORDS,
     "registry": "errors",
     "config": "errors",
     "images": "errors",

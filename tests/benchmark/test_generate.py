@@ -70,7 +70,7 @@ class Data(Dataset):
     VERSION = "7"
     LICENCE = "MIT"
     SPLITS = ("train", "validate", "test")
-    REDISTRIBUTABLE = True
+    MAY_LEAVE = frozenset()
     name = "data"
 
     def check(self):
@@ -78,6 +78,8 @@ class Data(Dataset):
 
     def studies(self, split):
         return STUDIES
+
+    listed = studies
 
     def references(self, split):
         raise AssertionError("generation must not open references")
@@ -200,7 +202,7 @@ def test_the_record_holds_what_identifies_the_run(tmp_path):
     record = json.loads(folder.record.read_text())
     expected = {"model": "echo", "preset": "default", "checkpoint": "c0", "dataset": "data", "split": "test",
                 "fingerprint": "f0", "seed": 3, "control": "shuffle", "dataset_version": "7", "root": "/x",
-                "redistributable": True, "card": {"parameters": 0}}  # fmt: skip
+                "may_leave": [], "card": {"parameters": 0}}  # fmt: skip
     assert {key: record[key] for key in expected} == expected
     assert record["settings"] == dataclasses.asdict(SETTINGS)
     assert record["run_id"] == folder.path.name == plan(control="shuffle", seed=3).run_id
@@ -300,10 +302,10 @@ def test_study_seeds_depend_on_seed_and_study_and_fit_a_torch_seed():
 def test_splits_and_their_aliases():
     data = Data(Path("/"))
     for alias in ("val", "validation", "validate"):
-        assert generate.resolve_split(data, alias) == "validate"
-    assert [generate.short_split(data, split) for split in data.SPLITS] == ["train", "val", "test"]
+        assert data.resolve_split(alias) == "validate"
+    assert [data.short_split(split) for split in data.SPLITS] == ["train", "val", "test"]
     with pytest.raises(UserError, match="Did you mean test"):
-        generate.resolve_split(data, "tests")
+        data.resolve_split("tests")
 
 
 # --- controls ---------------------------------------------------------------------------------------------------

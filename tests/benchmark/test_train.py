@@ -17,7 +17,7 @@ class Data(Dataset):
     VERSION = "7"
     LICENCE = "MIT"
     SPLITS = ("train", "validate", "test")
-    REDISTRIBUTABLE = True
+    MAY_LEAVE = frozenset()
     SECOND_READER = True
     name = "data"
 
@@ -32,6 +32,8 @@ class Data(Dataset):
     def studies(self, split):
         ids = [f"{split}{i}" for i in range(self.sizes[split])]
         return [Study(i, f"p{i}", split, (View(Path(f"/img/{i}.jpg"), "PA", i),)) for i in ids]
+
+    listed = studies
 
     def references(self, split):
         return [Reference(study.study_id, study.patient_id, self.text, "Normal.") for study in self.studies(split)]

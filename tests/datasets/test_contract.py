@@ -51,8 +51,9 @@ def test_declares_what_the_contract_asks(name, opened):
     assert issubclass(plugin, contracts.Dataset) and not plugin.__abstractmethods__
     for text in (plugin.VERSION, plugin.LICENCE):
         assert isinstance(text, str) and text
-    for flag in (plugin.REDISTRIBUTABLE, plugin.SCRATCH, plugin.SECOND_READER):
+    for flag in (plugin.SCRATCH, plugin.SECOND_READER):
         assert isinstance(flag, bool)
+    assert plugin.MAY_LEAVE <= contracts.LEAVABLE
     assert isinstance(plugin.SPLITS, tuple) and plugin.SPLITS and len(set(plugin.SPLITS)) == len(plugin.SPLITS)
     assert not set(plugin.SPLIT_ALIASES) & set(plugin.SPLITS), "a split's own name must not mean another one"
     assert isinstance(plugin.DAMAGE, frozenset)
@@ -70,7 +71,7 @@ def test_a_whole_copy_has_no_problems(name, opened):
 @pytest.mark.parametrize("name", NAMES)
 def test_studies_and_references_stand_beside_one_another(name, opened):
     data = opened(name)
-    for split in data.SPLITS:
+    for split in data.splits:
         studies, references = data.studies(split), data.references(split)
         ids = [study.study_id for study in studies]
         assert ids and ids == sorted(set(ids))
@@ -84,7 +85,7 @@ def test_studies_and_references_stand_beside_one_another(name, opened):
 @pytest.mark.parametrize("name", NAMES)
 def test_studies_have_images_and_no_word_of_the_reference(name, opened):
     data = opened(name)
-    for split in data.SPLITS:
+    for split in data.splits:
         for study, reference in zip(data.studies(split), data.references(split), strict=True):
             assert study.views and study.views[0].path.is_file()
             assert all(view.path.is_absolute() for view in study.views)
@@ -98,7 +99,7 @@ def test_studies_have_images_and_no_word_of_the_reference(name, opened):
 @pytest.mark.parametrize("name", NAMES)
 def test_no_patient_is_in_two_splits(name, opened):
     data = opened(name)
-    patients = [{study.patient_id for study in data.studies(split)} for split in data.SPLITS]
+    patients = [{study.patient_id for study in data.studies(split)} for split in data.splits]
     assert sum(map(len, patients)) == len(set.union(*patients))
 
 
@@ -106,7 +107,7 @@ def test_no_patient_is_in_two_splits(name, opened):
 def test_two_readings_and_another_place_are_the_same_data(name, opened, root, tmp_path):
     data = opened(name)
     moved = registry.DATASETS.load(name)(shutil.copytree(root(name), tmp_path / "moved"))
-    for split in data.SPLITS:
+    for split in data.splits:
         again = opened(name)
         assert list(again.studies(split)) == list(data.studies(split))
         assert list(again.references(split)) == list(data.references(split)) == list(moved.references(split))
@@ -119,7 +120,7 @@ def test_two_readings_and_another_place_are_the_same_data(name, opened, root, tm
 @pytest.mark.parametrize("name", NAMES)
 def test_a_lost_image_is_left_out_as_damage_and_nothing_else_changes(name, opened, root, tmp_path):
     plugin, data = registry.DATASETS.load(name), opened(name)
-    split = data.SPLITS[0]
+    split = data.splits[0]
     lost, *others = data.studies(split)
     copy = shutil.copytree(root(name), tmp_path / "copy")
     (copy / lost.views[0].path.relative_to(root(name))).unlink()
@@ -134,7 +135,7 @@ def test_a_lost_image_is_left_out_as_damage_and_nothing_else_changes(name, opene
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_left_out_is_counted(name, opened):
     data = opened(name)
-    for split in data.SPLITS:
+    for split in data.splits:
         left_out = data.left_out(split)
         assert data.dropped(split) == {reason: len(studies) for reason, studies in left_out.items()}
         kept = {study.study_id for study in data.studies(split)}
@@ -146,7 +147,7 @@ def test_what_is_left_out_is_counted(name, opened):
 @pytest.mark.parametrize("name", NAMES)
 def test_second_readings_are_there_where_they_are_promised(name, opened):
     data = opened(name)
-    for split in data.SPLITS:
+    for split in data.splits:
         readings = data.second_readings(split)
         ids = {study.study_id for study in data.studies(split)}
         assert set(readings) == (ids if data.SECOND_READER else set())
@@ -161,5 +162,5 @@ def test_a_folder_without_the_data_is_refused_in_sentences(name, tmp_path):
     assert any(str(tmp_path) in problem.what for problem in fatal)
     for ask in (data.studies, data.references, data.left_out):
         with pytest.raises(UserError, match=str(tmp_path)):
-            ask(data.SPLITS[0])
+            ask(data.splits[0])
     assert list(tmp_path.iterdir()) == [], "looking changes nothing"

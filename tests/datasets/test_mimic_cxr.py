@@ -12,7 +12,6 @@ from PIL import Image
 
 from benchmark import evaluate, registry
 from benchmark.errors import UserError
-from benchmark.generate import resolve_split
 
 Dataset = registry.DATASETS.load("mimic-cxr")
 
@@ -115,7 +114,7 @@ def test_a_study_and_its_reference(tree):
     assert (reference.findings, reference.impression) == ("The lungs are clear.", "No acute process.")
     assert reference.labels == {}
     assert data.check() == [] and data.dropped("test") == {}
-    assert (data.name, data.REDISTRIBUTABLE) == ("mimic-cxr", False)
+    assert (data.name, data.MAY_LEAVE) == ("mimic-cxr", frozenset())
 
 
 def test_official_splits_and_the_alias(tree):
@@ -124,7 +123,7 @@ def test_official_splits_and_the_alias(tree):
     data = tree.write()
     assert data.SPLITS == ("train", "validate", "test")
     assert [ids(data, split) for split in data.SPLITS] == [["50000001"], ["50000002"], ["50000003"]]
-    assert resolve_split(data, "val") == "validate"
+    assert data.resolve_split("val") == "validate"
     selection = evaluate.select(data, "val", None)
     assert (selection.split, selection.short, selection.studies[0].study_id) == ("validate", "val", "50000002")
 
@@ -366,7 +365,7 @@ def test_a_folder_that_is_something_else_is_refused(tmp_path):
     (tmp_path / "holiday.jpg").write_bytes(b"")
     data = Dataset(tmp_path)
     assert sum(problem.fatal for problem in data.check()) == 4
-    with pytest.raises(UserError, match="is not in MIMIC-CXR-JPG's layout"):
+    with pytest.raises(UserError, match="cannot be read"):
         data.studies("train")
     with pytest.raises(UserError, match="cannot be read as mimic-cxr"):
         evaluate.open_dataset("mimic-cxr", tmp_path, None, tmp_path)
