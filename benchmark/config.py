@@ -7,6 +7,9 @@ then `bench.toml` in the working folder or `~/.config/cxr-report-bench/bench.tom
     [mimic-cxr]
     root = "/data/mimic-cxr-jpg/2.1.0"
     reports_root = "/data/mimic-cxr-reports"
+    layout = "jpg"
+
+Whatever else stands in a data set's section is an option of it, as with `--data-option`.
 """
 
 from __future__ import annotations
@@ -32,8 +35,7 @@ def data_root(dataset: str, given: Path | None = None, kind: str = "root") -> Pa
     Raises UserError where the folder that was named does not exist.
     """
     variable = f"{dataset.replace('-', '_').upper()}_{kind.upper()}"
-    section = _file().get(dataset, {})
-    configured = _path(section, kind) if isinstance(section, dict) else None
+    configured = _path(_section(dataset), kind)
     for source, value in (("", given), (f" ({variable})", os.environ.get(variable)), (" (bench.toml)", configured)):
         if value:
             root = Path(value).expanduser().absolute()
@@ -41,6 +43,23 @@ def data_root(dataset: str, given: Path | None = None, kind: str = "root") -> Pa
                 raise UserError(f"No such folder{source}: {root}. Name the folder that holds {dataset}.")
             return root
     return None
+
+
+def data_options(dataset: str) -> dict[str, str]:
+    """What bench.toml says of a data set besides its roots. Raises UserError for a value that is no string."""
+    section = _section(dataset)
+    options = {key: value for key, value in section.items() if key not in ("root", "reports_root")}
+    for key, value in options.items():
+        if not isinstance(value, str):
+            raise UserError(f"bench.toml: [{dataset}] {key} takes a value in quotes, not {value}.")
+    return options
+
+
+def _section(dataset: str) -> dict[str, Any]:
+    section = _file().get(dataset, {})
+    if not isinstance(section, dict):
+        raise UserError(f"bench.toml: {dataset} is a section, [{dataset}], with root and options, not a value.")
+    return section
 
 
 def _path(section: dict[str, Any], key: str) -> str | None:

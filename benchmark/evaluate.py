@@ -10,54 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark import config, generate, provenance, registry
+from benchmark import generate, provenance, registry
 from benchmark import train as training
 from benchmark.console import progress, say
 from benchmark.contracts import Dataset, MetricContext, Model
 from benchmark.errors import UserError
 from benchmark.schema import SECTIONS, GenerationSettings, Prediction, Reference, Study
 from benchmark.store import RunFolder, exclusive, read_json, write_json, write_text
-
-PHANTOM = "phantom"
-MAIN_DATASET = "mimic-cxr"
-
-
-def open_dataset(name: str | None, root: Path | None, reports_root: Path | None, results: Path) -> Dataset:
-    """The data set named; without a name `mimic-cxr` where its root is known, else the phantom (made at first use).
-
-    Raises UserError where its root is not known or does not hold it.
-    """
-    if name is None:
-        name = MAIN_DATASET if config.data_root(MAIN_DATASET, root) else PHANTOM
-        why = "its root is known" if name == MAIN_DATASET else f"no root of {MAIN_DATASET} is known"
-        say(f"Data set: {name} ({why}).")
-    plugin: type[Dataset] = registry.DATASETS.load(name)
-    found = config.data_root(name, root)
-    if found is None and plugin.SELF_MADE:
-        found = results / "data" / name
-        provide(name, found)
-    if found is None:
-        variable = f"{name.replace('-', '_').upper()}_ROOT"
-        raise UserError(f"The root of {name} is not known. Name its folder with --root, {variable} or bench.toml.")
-    dataset = plugin(found, config.data_root(name, reports_root, "reports_root"))
-    fatal = [problem.what for problem in dataset.check() if problem.fatal]
-    if fatal:
-        raise UserError(f"{found} cannot be read as {name}: {' '.join(fatal)}")
-    return dataset
-
-
-def provide(name: str, root: Path, **options: Any) -> Dataset:
-    """A data set that makes itself, made at `root` (or completed) by one process at a time.
-
-    Raises UserError where another process is at it, or the data set has to be fetched.
-    """
-    plugin: type[Dataset] = registry.DATASETS.load(name)
-    if not plugin.SELF_MADE:
-        raise UserError(f"{name} cannot make itself: fetch it and name its folder with --root.")
-    # The lock lies beside the data, which must hold nothing but what the seed gives.
-    with exclusive(root.parent / f".{root.name}-lock", "making the data set"):
-        plugin.provide(root, **options)
-    return plugin(root)
 
 
 def choose_device(given: str | None) -> str:
@@ -155,7 +114,7 @@ def write_reports(
     if control not in generate.CONTROLS:
         raise UserError(f"--control takes {' or '.join(filter(None, generate.CONTROLS))}, not '{control}'.")
     plugin: type[Model] = registry.MODELS.load(name)
-    if reason := plugin.skip(dataset):
+    if reason := training.misfit(plugin, dataset):
         raise UserError(f"{name} does not fit {dataset.name}: {reason}.")
     found = find_checkpoint(name, plugin, dataset, checkpoint, preset, results)
     chosen_device = choose_device(device) if plugin.NEEDS_IMAGES else "cpu"
@@ -174,6 +133,9 @@ def write_reports(
     facts = {
         "dataset_plugin": registry.DATASETS.name_of(type(dataset)),
         "root": str(dataset.root),
+        "reports_root": str(dataset.reports_root or ""),
+        "data_options": dataset.options,
+        "layout": dataset.layout,
         "note": plugin.NOTE,
         "checkpoint_name": found.path.name,
         "trained_on": {key: found.card[key] for key in ("dataset", "fingerprint", "n", "seed", "options")},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmark import evaluate, leaderboard, registry
+from benchmark import evaluate, leaderboard, opening, registry
 from benchmark import train as training
 from benchmark.console import say
 from benchmark.contracts import MetricContext, Model
@@ -26,8 +26,8 @@ def quickstart(results: Path, *, small: bool = False, device: str | None = None)
     root = None
     if small:
         root = results / "data" / "phantom-small"
-        evaluate.provide(evaluate.PHANTOM, root, **SMALL)
-    dataset = evaluate.open_dataset(evaluate.PHANTOM, root, None, results)
+        opening.provide(opening.PHANTOM, root, **SMALL)
+    dataset = opening.open_dataset(opening.PHANTOM, root, None, results)
 
     plugin: type[Model] = registry.MODELS.load(MODEL)
     preset = training.choose_preset(plugin, dataset, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchmark import evaluate, provenance
+from benchmark import evaluate, opening, provenance
 from benchmark.contracts import MetricContext
 from benchmark.errors import UserError
 from benchmark.schema import SECTIONS, section_text
@@ -97,7 +97,13 @@ def score_folder(
     if not run_folder.record.exists():
         raise UserError(f"{folder} is no run folder: it has no run.json.")
     run = read_json(run_folder.record)
-    dataset = evaluate.open_dataset(run["dataset_plugin"], root or Path(run["root"]), reports_root, results)
+    dataset = opening.open_dataset(
+        run["dataset_plugin"],
+        root or Path(run["root"]),
+        reports_root or (Path(run["reports_root"]) if run["reports_root"] else None),
+        results,
+        run["data_options"],
+    )
     selection = evaluate.select(dataset, run["split"], run["n"] if run["limited"] else None)
     if provenance.fingerprint(selection.studies, selection.references) != run["fingerprint"]:
         raise UserError(f"{dataset.root} holds other data than {folder} was generated for. Run `bench eval` again.")

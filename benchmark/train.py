@@ -43,6 +43,13 @@ class Recipe:
         return results / "checkpoints" / self.model / name
 
 
+def misfit(plugin: type[Model], dataset: Dataset) -> str:
+    """Why a model cannot work on a data set; empty where it can."""
+    if plugin.NEEDS_IMAGES and not dataset.has_images:
+        return f"it reads images, and {dataset.root} holds none"
+    return plugin.skip(dataset)
+
+
 def choose_preset(plugin: type[Model], dataset: Dataset, given: str | None) -> str:
     """The preset named, or the one that fits the data set. Raises UserError for an unknown one."""
     preset = given or plugin.default_preset(dataset)
@@ -95,7 +102,7 @@ def train(
 
     if not plugin.CAN_TRAIN:
         raise UserError(f"{recipe.model} cannot be trained.")
-    if reason := plugin.skip(dataset):
+    if reason := misfit(plugin, dataset):
         raise UserError(f"{recipe.model} does not fit {dataset.name}: {reason}.")
     output = recipe.folder(results)
     splits = [dataset.resolve_split(split) for split in (TRAIN_SPLIT, VALIDATION_SPLIT)]

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from benchmark import cli
+from benchmark.cli._app import FINISHED_WITH_PROBLEMS
 from benchmark.registry import DATASETS
 
 SIZES = {"n_train": 16, "n_validate": 6, "n_test": 3, "long_side": 64}
@@ -125,7 +126,7 @@ def test_loose_pictures(results, tmp_path):
     (tmp_path / "c.png").write_text("not a picture")
     out = tmp_path / "out.jsonl"
     status, _, err = call(results, "generate", "vgpt2", "--images", tmp_path, "--out", out)
-    assert status == cli.FINISHED_WITH_PROBLEMS
+    assert status == FINISHED_WITH_PROBLEMS
     assert "c.png" in err
     lines = [json.loads(line) for line in out.read_text().splitlines()]
     assert [line["study_id"] for line in lines] == ["a.png", "b.jpg", "c.png"]
@@ -200,7 +201,7 @@ def test_damaged_image_is_an_empty_report_and_a_status(results, phantom, tmp_pat
     path = victim.views[0].path
     path.write_bytes(path.read_bytes()[:300] if content is None else content)
     status, _, err = call(results, "generate", "vgpt2", "--dataset", "phantom", "--root", root)
-    assert status == cli.FINISHED_WITH_PROBLEMS, err
+    assert status == FINISHED_WITH_PROBLEMS, err
     assert victim.study_id in err and path.name in err
     folder = Path(next(line for line in err.splitlines() if line.startswith("Run: ")).removeprefix("Run: "))
     lines = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
@@ -213,7 +214,7 @@ def test_missing_report_is_counted(results, phantom, tmp_path):
     victim = DATASETS.load("phantom")(root).studies("validate")[0].study_id
     next(root.glob(f"files/*/*/s{victim}.txt")).unlink()
     status, _, err = call(results, "generate", "most-frequent", "--dataset", "phantom", "--root", root)
-    assert status == cli.FINISHED_WITH_PROBLEMS, err
+    assert status == FINISHED_WITH_PROBLEMS, err
     assert "1 × report file missing" in err and victim in err
 
 

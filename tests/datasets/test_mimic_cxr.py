@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from benchmark import evaluate, registry
+from benchmark import evaluate, opening, registry
 from benchmark.errors import UserError
 
 Dataset = registry.DATASETS.load("mimic-cxr")
@@ -368,7 +368,7 @@ def test_a_folder_that_is_something_else_is_refused(tmp_path):
     with pytest.raises(UserError, match="cannot be read"):
         data.studies("train")
     with pytest.raises(UserError, match="cannot be read as mimic-cxr"):
-        evaluate.open_dataset("mimic-cxr", tmp_path, None, tmp_path)
+        opening.open_dataset("mimic-cxr", tmp_path, None, tmp_path)
 
 
 # --- broken tables ----------------------------------------------------------------------------------------------

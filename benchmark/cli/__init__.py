@@ -1,0 +1,42 @@
+"""The command `bench`. Commands are thin; what is heavy is imported inside their bodies."""
+
+from __future__ import annotations
+
+import errno
+import sys
+
+from benchmark.cli import data, info, models, scores
+from benchmark.cli._app import INTERRUPTED, app
+from benchmark.console import say
+from benchmark.errors import UserError
+
+__all__ = ["app", "data", "info", "main", "models", "scores"]
+
+
+def main() -> None:
+    """Entry point of `bench`: a user's mistake ends in one sentence and a status that is not 0."""
+    try:
+        app()
+    except UserError as error:
+        say(f"Error: {error}")
+        sys.exit(1)
+    except (KeyboardInterrupt, SystemExit) as end:
+        # typer turns ctrl-C into an exit with this status, without a word.
+        if isinstance(end, SystemExit) and end.code != INTERRUPTED:
+            raise
+        say("\nInterrupted. What was written is kept; run the same command again and it goes on.")
+        sys.exit(INTERRUPTED)
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            sys.exit(141)
+        where = f" {error.filename}" if error.filename else ""
+        say(f"Error: {error.strerror or error}:{where}. {_ADVICE.get(error.errno or 0, 'Nothing was written half.')}")
+        sys.exit(1)
+
+
+_ADVICE = {
+    errno.ENOSPC: "Free some disk space and run the same command again; it goes on.",
+    errno.EDQUOT: "Your quota is used up: free some space and run the same command again; it goes on.",
+    errno.EACCES: "Ask for the right to write there, or name another folder with BENCH_RESULTS.",
+    errno.EROFS: "That disk cannot be written to; name another folder with BENCH_RESULTS.",
+}

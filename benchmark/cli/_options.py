@@ -1,0 +1,114 @@
+"""Options that several commands take, in groups."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from benchmark import config
+from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    from benchmark.contracts import Dataset
+    from benchmark.schema import GenerationSettings
+
+ModelName = Annotated[str, typer.Argument(help="A name from `bench models`.")]
+CheckpointPath = Annotated[Path | None, typer.Option("--checkpoint", help="Folder; else the newest that fits.")]
+Preset = Annotated[str | None, typer.Option("--preset", help="See `bench models NAME`; else what fits the data set.")]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N studies; kept off leaderboards.")]
+Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1, mps; else the best there is.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Encoder = Annotated[str, typer.Option("--bertscore-encoder", help="Folder or hub id; else the MiniLM package.")]
+GenerationSeed = Annotated[int, typer.Option("--seed", help="Seed of generation.")]
+Split = Annotated[str, typer.Option("--split", help="train, val or test.")]
+
+
+def grouped(command: Callable[..., None]) -> Callable[..., None]:
+    """Let a command take dataclasses of options: each field of such a parameter is an option of its own."""
+    parameters = inspect.signature(command, eval_str=True).parameters.values()
+    groups: dict[str, Any] = {p.name: p.annotation for p in parameters if dataclasses.is_dataclass(p.annotation)}
+    flat = [one for p in parameters for one in (_fields(groups[p.name]) if p.name in groups else [p])]
+
+    @functools.wraps(command)
+    def wrapper(**given: Any) -> None:
+        for name, group in groups.items():
+            values = {key: given.pop(key) for key in inspect.signature(group).parameters}
+            given[name] = group(**values)
+        command(**given)
+
+    del wrapper.__dict__["__wrapped__"]  # its signature is not what callers see
+    wrapper.__annotations__ = {p.name: p.annotation for p in flat}
+    wrapper.__signature__ = inspect.Signature(flat)  # type: ignore[attr-defined]
+    return wrapper
+
+
+def _fields(group: Any) -> list[inspect.Parameter]:
+    return list(inspect.signature(group, eval_str=True).parameters.values())
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Which data, and where they lie."""
+
+    dataset: Annotated[str | None, typer.Option("--dataset", help="A name from `bench datasets`.")] = None
+    root: Annotated[Path | None, typer.Option("--root", help="Folder of the data set.")] = None
+    reports_root: Annotated[
+        Path | None, typer.Option("--reports-root", help="Folder of the reports, where it is another.")
+    ] = None
+    layout: Annotated[str | None, typer.Option("--layout", help="Its form, where it is not to be recognised.")] = None
+    data_option: Annotated[
+        list[str] | None, typer.Option("--data-option", help="key=value; see `bench datasets NAME`.")
+    ] = None
+
+    def open(self, name: str | None = None) -> Dataset:
+        """The data set. Raises UserError where it cannot be read."""
+        from benchmark import opening
+
+        options = dict(_key_value(option) for option in self.data_option or [])
+        if self.layout is not None:
+            options["layout"] = self.layout
+        results = config.results_folder()
+        return opening.open_dataset(name or self.dataset, self.root, self.reports_root, results, options)
+
+
+def _key_value(option: str) -> tuple[str, str]:
+    key, equals, value = option.partition("=")
+    if not equals:
+        raise UserError(f"--data-option takes key=value, not '{option}'.")
+    return key, value
+
+
+@dataclass(frozen=True)
+class GenerationOptions:
+    """How text is decoded."""
+
+    max_new_tokens: Annotated[int | None, typer.Option("--max-new-tokens", help="Longest report, in tokens.")] = None
+    beams: Annotated[int | None, typer.Option("--beams", help="Beam search with so many beams.")] = None
+    sample: Annotated[bool, typer.Option("--sample", help="Sample instead of taking the likeliest token.")] = False
+    temperature: Annotated[float | None, typer.Option("--temperature", help="With --sample.")] = None
+    top_k: Annotated[int | None, typer.Option("--top-k", help="With --sample; 0: no limit.")] = None
+    top_p: Annotated[float | None, typer.Option("--top-p", help="With --sample.")] = None
+    repetition_penalty: Annotated[float | None, typer.Option("--repetition-penalty")] = None
+    batch_size: Annotated[int | None, typer.Option("--batch-size", help="Studies a batch.")] = None
+
+    def settings(self) -> GenerationSettings:
+        """The settings. Raises UserError for impossible ones."""
+        from benchmark import evaluate
+
+        return evaluate.default_settings(
+            max_new_tokens=self.max_new_tokens,
+            num_beams=self.beams,
+            do_sample=self.sample,
+            temperature=self.temperature,
+            top_k=self.top_k,
+            top_p=self.top_p,
+            repetition_penalty=self.repetition_penalty,
+            batch_size=self.batch_size,
+        )

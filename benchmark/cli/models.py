@@ -1,0 +1,157 @@
+"""Commands that train and run models: train, eval, generate, quickstart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from benchmark import config
+from benchmark.cli._app import app, end
+from benchmark.cli._options import (
+    AsJson,
+    CheckpointPath,
+    DataOptions,
+    Device,
+    Encoder,
+    GenerationOptions,
+    GenerationSeed,
+    Limit,
+    ModelName,
+    Preset,
+    Split,
+    grouped,
+)
+from benchmark.cli.scores import print_board, print_scores
+from benchmark.console import say
+from benchmark.registry import MODELS
+
+Control = Annotated[str, typer.Option("--control", help="shuffle or blank: what the scores lose without the image.")]
+
+
+@app.command()
+@grouped
+def train(
+    model: ModelName,
+    source: DataOptions,
+    preset: Preset = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="key=value in place of a preset's value.")] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of training.")] = 0,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Delete what an earlier training left and begin anew.")
+    ] = False,
+    device: Device = None,
+) -> None:
+    """Train a model; run again after an interruption it goes on."""
+    from benchmark import evaluate
+    from benchmark import train as training
+
+    plugin, results = MODELS.load(model), config.results_folder()
+    data = source.open()
+    chosen = training.choose_preset(plugin, data, preset)
+    say(f"Preset: {chosen} ({'as named' if preset else f'default for {data.name}'}).")
+    overrides = training.parse_overrides(plugin.PRESETS[chosen], settings or [])
+    recipe = training.Recipe(model, chosen, data.name, seed, overrides)
+    chosen_device = evaluate.choose_device(device) if plugin.NEEDS_IMAGES else "cpu"
+    training.train(plugin, recipe, data, results, device=chosen_device, fresh=fresh)
+
+
+@app.command("eval")
+@grouped
+def evaluate_command(
+    model: ModelName,
+    source: DataOptions,
+    decoding: GenerationOptions,
+    split: Split = "val",
+    checkpoint: CheckpointPath = None,
+    preset: Preset = None,
+    limit: Limit = None,
+    seed: GenerationSeed = 0,
+    control: Control = "",
+    device: Device = None,
+    bertscore_encoder: Encoder = "",
+    as_json: AsJson = False,
+) -> None:
+    """Generate reports for a split and score them; run again after an interruption it goes on."""
+    from benchmark import evaluate
+    from benchmark.contracts import MetricContext
+
+    settings, results = decoding.settings(), config.results_folder()
+    MODELS.load(model)  # an unknown name is said before any work is done
+    data = source.open()
+    selection = evaluate.select(data, split, limit)
+    options: dict[str, Any] = {"checkpoint": checkpoint, "preset": preset, "seed": seed, "device": device}
+    folder = evaluate.write_reports(model, data, selection, settings, results, control=control, **options)
+    scores = evaluate.score_run(folder, selection, results, MetricContext(encoder=bertscore_encoder))
+    say(f"Run: {folder.path}")
+    if as_json:
+        print(json.dumps(scores, indent=1, ensure_ascii=False))
+    else:
+        print_scores(f"{model} on {data.name}-{selection.short}", scores["sections"])
+    end(_report_errors(folder) + selection.n_damaged)
+
+
+@app.command()
+@grouped
+def generate(
+    model: ModelName,
+    source: DataOptions,
+    decoding: GenerationOptions,
+    images: Annotated[Path | None, typer.Option("--images", help="A folder of pictures instead of a data set.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="With --images: the JSONL file to write.")] = None,
+    split: Split = "val",
+    checkpoint: CheckpointPath = None,
+    preset: Preset = None,
+    limit: Limit = None,
+    seed: GenerationSeed = 0,
+    control: Control = "",
+    device: Device = None,
+) -> None:
+    """Write reports: the first half of `eval`, or for a folder of loose pictures."""
+    from benchmark import evaluate, loose
+
+    settings, results = decoding.settings(), config.results_folder()
+    MODELS.load(model)
+    options: dict[str, Any] = {"checkpoint": checkpoint, "preset": preset, "seed": seed, "device": device}
+    if images is not None:
+        written = loose.describe_images(model, images, settings, results, out=out, **options)
+        say(f"Wrote {written.path} ({written.n} reports).")
+        end(_say_errors(written.errors))
+    data = source.open()
+    selection = evaluate.select(data, split, limit)
+    folder = evaluate.write_reports(model, data, selection, settings, results, control=control, **options)
+    say(f"Run: {folder.path}")
+    end(_report_errors(folder) + selection.n_damaged)
+
+
+@app.command()
+def quickstart(
+    small: Annotated[bool, typer.Option("--small", help="Seconds of training: shows that all works, no more.")] = False,
+    device: Device = None,
+) -> None:
+    """Make the phantom, train vgpt2, evaluate it and the baselines, show the leaderboard."""
+    from benchmark import leaderboard as boards
+    from benchmark import quickstart as stages
+
+    results = config.results_folder()
+    name = stages.quickstart(results, small=small, device=device)
+    for board in boards.boards(results):
+        if board.name == name:
+            print_board(board)
+    say(f"Wrote {results / name}.csv and .md")
+
+
+def _report_errors(folder: Any) -> int:
+    errors = {p.study_id: p.error for p in folder.read().values() if p.error}
+    return _say_errors(errors)
+
+
+def _say_errors(errors: Mapping[str, str]) -> int:
+    for study, error in list(errors.items())[:5]:
+        say(f"No report for {study}: {error}")
+    if len(errors) > 5:
+        say(f"… and {len(errors) - 5} more without a report; all are in predictions.jsonl.")
+    return len(errors)
