@@ -42,6 +42,8 @@ class Dataset(ABC):
     """As the data set itself names them. A copy may hold fewer, see `splits`."""
     MAY_LEAVE: ClassVar[frozenset[str]]
     """Which of LEAVABLE may enter git, pages and exports."""
+    OWNED: ClassVar[bool] = False
+    """True where whoever has the data set owns it, and may make pages and exports for private use."""
     OPTIONS: ClassVar[Mapping[str, str]] = {}
     """What a user may choose (`--data-option key=value`), each with a sentence about it. `layout` is one of them where
     people hold the data in several forms."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark import generate, provenance, registry
+from benchmark import generate, licence, provenance, registry
 from benchmark import train as training
 from benchmark.console import progress, say
 from benchmark.contracts import Dataset, MetricContext, Model
@@ -205,9 +205,21 @@ def score_run(
         write_text(folder.per_study, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in per_study.values()))
         write_json(folder.scores, scores)
     if not run["limited"]:
-        folder_name, name = f"{run['dataset']}-{run['split']}", f"{run['model']}-{run['run_id']}"
-        write_json(results / "scores" / folder_name / f"{name}.json", aggregate(run, scores, hypotheses))
+        _write_aggregate(run, scores, hypotheses, results)
     return scores
+
+
+def _write_aggregate(
+    run: Mapping[str, Any], scores: Mapping[str, Any], predictions: Sequence[Prediction], results: Path
+) -> None:
+    kept_back = licence.suppressed(run["may_leave"], scores["sections"])
+    for section in kept_back:
+        say(f"{section}: fewer than {licence.MIN_PATIENTS} patients, so its scores stay in the run folder.")
+    sections = {name: scored for name, scored in scores["sections"].items() if name not in kept_back}
+    if sections:
+        content = aggregate(run, {**scores, "sections": sections}, predictions) | {"suppressed": kept_back}
+        folder, name = f"{run['dataset']}-{run['split']}", f"{run['model']}-{run['run_id']}"
+        write_json(results / "scores" / folder / f"{name}.json", content)
 
 
 def aggregate(run: Mapping[str, Any], scores: Mapping[str, Any], predictions: Sequence[Prediction]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmark import provenance
+from benchmark import licence, provenance
 from benchmark.console import Advance
 from benchmark.contracts import Dataset, Model
 from benchmark.errors import UserError
@@ -138,6 +138,7 @@ def run(
     `load` is called only where something is left to do; `facts` are added to the record.
     """
     folder = plan.folder(results)
+    licence.keep_out_of_git(dataset, frozenset({"texts", "values"}), folder.path)
     with exclusive(folder.path, "evaluating"):
         complete = folder.record.exists() and read_json(folder.record)["status"] == "complete"
         if complete and folder.read().keys() == {study.study_id for study in studies}:

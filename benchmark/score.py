@@ -47,6 +47,8 @@ class SectionScores:
     protocol: str
     """The protocol's signature."""
     n: int
+    n_patients: int
+    """Of the scored studies."""
     n_unscored: int
     """Studies whose reference has no word in this section: nothing to score against."""
     n_empty_hypotheses: int
@@ -74,6 +76,7 @@ class SectionScores:
         """Aggregates alone, as JSON types."""
         return {
             "n": self.n,
+            "n_patients": self.n_patients,
             "n_unscored": self.n_unscored,
             "n_empty_hypotheses": self.n_empty_hypotheses,
             "draws": self.draws,
@@ -170,6 +173,7 @@ def score_pairs(
     return SectionScores(
         protocol=protocol.signature,
         n=len(study_ids),
+        n_patients=len({patients[i] for i in kept}),
         n_unscored=len(study_ids) - len(kept),
         n_empty_hypotheses=sum(not text for text in texts.hypotheses),
         draws=draws,

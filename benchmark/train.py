@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmark import provenance
+from benchmark import licence, provenance
 from benchmark.console import duration, say
 from benchmark.contracts import Dataset, Example, Model, TrainingJob
 from benchmark.errors import UserError, unknown
@@ -105,6 +105,7 @@ def train(
     if reason := misfit(plugin, dataset):
         raise UserError(f"{recipe.model} does not fit {dataset.name}: {reason}.")
     output = recipe.folder(results)
+    licence.keep_out_of_git(dataset, frozenset({"texts"}), output)
     splits = [dataset.resolve_split(split) for split in (TRAIN_SPLIT, VALIDATION_SPLIT)]
     with exclusive(output, "training"):
         train_set, validation = (_examples(dataset, split) for split in splits)

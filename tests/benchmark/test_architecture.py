@@ -44,13 +44,14 @@ MAY_IMPORT = {
     "protocols": f"{RECORDS} contracts sections registry java",
     "metrics": f"{RECORDS} contracts java",
     # Stages: files are the interface between them, so none imports another.
-    "generate": f"{STAGE} sections",
-    "train": f"{STAGE} protocols",
+    "licence": f"{RECORDS} contracts",
+    "generate": f"{STAGE} licence sections",
+    "train": f"{STAGE} licence protocols",
     "score": f"{STAGE} registry protocols statistics",
     "leaderboard": f"{RECORDS} store statistics",
     # Stages put together.
     "opening": f"{TOOLS} store",
-    "evaluate": f"{TOOLS} store provenance protocols generate train score",
+    "evaluate": f"{TOOLS} store licence provenance protocols generate train score",
     "rescore": f"{TOOLS} store provenance protocols score opening evaluate",
     "loose": f"{TOOLS} store generate train evaluate",
     "quickstart": f"{TOOLS} train score leaderboard opening evaluate",
@@ -71,7 +72,9 @@ PRIVATE = {("benchmark.metrics._meteor_jar", "benchmark.protocols._ptb")}
 OWN_PACKAGE = ("protocols", "metrics", "cli")
 """Places in the table that are packages, whose modules import one another."""
 
-STANDARD_LIBRARY_ONLY = "errors schema sections _mimic_sections registry contracts config java provenance".split()
+STANDARD_LIBRARY_ONLY = (
+    "errors licence schema sections _mimic_sections registry contracts config java provenance".split()
+)
 THIRD_PARTY_AT_IMPORT = {"statistics": {"numpy"}, "score": {"numpy"}, "images": {"numpy", "PIL"}, "cli": {"typer"}}
 """What a module of benchmark/ outside metrics/ may import at its head; the others none."""
 

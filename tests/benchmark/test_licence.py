@@ -1,0 +1,119 @@
+"""What may leave the machine. The repository is a real one, made here."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from benchmark import evaluate, licence, opening
+from benchmark import train as training
+from benchmark.contracts import MetricContext
+from benchmark.errors import UserError
+from benchmark.registry import DATASETS, MODELS
+from benchmark.schema import GenerationSettings
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def repository(tmp_path):
+    folder = tmp_path / "repository"
+    folder.mkdir()
+    subprocess.run(["git", "init", "-q", folder], check=True)
+    (folder / ".gitignore").write_text("results/*\n!results/scores/\nkept-out/\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def mimic(tmp_path_factory):
+    """The phantom read as MIMIC-CXR, whose licence then holds. Fewer than ten patients in validation, more in test."""
+    root = tmp_path_factory.mktemp("data") / "mimic"
+    DATASETS.load("phantom").provide(root, n_train=12, n_validate=4, n_test=24, long_side=64)
+    return opening.open_dataset("mimic-cxr", root, None, root)
+
+
+@pytest.mark.parametrize(
+    ("path", "tracked"),
+    [("a.json", True), ("new/folder", True), ("results/runs/x", False), ("results/scores/x.json", True),
+     ("kept-out", False), ("kept-out/deep/x", False)],
+)  # fmt: skip
+def test_git_is_asked(repository, path, tracked):
+    assert licence.tracked_by_git(repository / path) is tracked
+
+
+def test_outside_a_repository_nothing_is_tracked(tmp_path):
+    assert not licence.tracked_by_git(tmp_path / "x")
+
+
+def test_runs_and_checkpoints_of_this_repository_are_ignored():
+    for folder in ("runs", "checkpoints", "data", "cache", "generated"):
+        assert not licence.tracked_by_git(ROOT / "results" / folder / "x"), folder
+    assert licence.tracked_by_git(ROOT / "results" / "scores" / "phantom-val" / "x.json")
+
+
+def test_a_run_or_a_checkpoint_is_not_written_where_git_would_track_it(mimic, repository):
+    plugin = MODELS.load("most-frequent")
+    recipe = training.Recipe("most-frequent", "default", mimic.name, 0, {})
+    with pytest.raises(UserError, match="report texts of mimic-cxr in a place that git tracks"):
+        training.train(plugin, recipe, mimic, repository / "out", device="cpu")
+    checkpoint = training.train(plugin, recipe, mimic, repository / "results", device="cpu")
+    selection = evaluate.select(mimic, "val", None)
+    with pytest.raises(UserError, match="report texts and values of single studies of mimic-cxr"):
+        evaluate.write_reports(
+            "most-frequent", mimic, selection, GenerationSettings(), repository / "out", checkpoint=checkpoint
+        )
+    assert not (repository / "out").exists()
+    untracked = ["git", "-C", str(repository), "status", "--porcelain", "--untracked-files=all"]
+    assert subprocess.run(untracked, capture_output=True, text=True).stdout == "?? .gitignore\n"
+
+
+def test_the_phantom_may_be_anywhere(repository):
+    licence.keep_out_of_git(DATASETS.load("phantom")(repository), licence.WORDS.keys(), repository / "x")
+
+
+@pytest.fixture(scope="module")
+def scored(mimic, tmp_path_factory):
+    """Results folder of a baseline run on both splits."""
+    from benchmark import score
+
+    results = tmp_path_factory.mktemp("results")
+    metrics = [m for m in score.load_metrics(MetricContext()) if score.metric_name(m) in ("rouge_l", "rouge_l_coco")]
+    for split in ("val", "test"):
+        selection = evaluate.select(mimic, split, None)
+        run = evaluate.write_reports("most-frequent", mimic, selection, GenerationSettings(), results)
+        evaluate.score_run(run, selection, results, MetricContext(), metrics)
+    return results
+
+
+def test_scores_of_fewer_than_ten_patients_stay_in_the_run_folder(mimic, scored):
+    assert len({study.patient_id for study in mimic.studies("validate")}) < licence.MIN_PATIENTS
+    assert len(list(scored.glob("runs/mimic-cxr/*/*/*/scores.json"))) == 2
+    assert not (scored / "scores" / "mimic-cxr-val").exists()
+    (path,) = (scored / "scores" / "mimic-cxr-test").glob("*.json")
+    content = json.loads(path.read_text())
+    run_scores = json.loads(next(scored.glob("runs/mimic-cxr/test/*/*/scores.json")).read_text())
+    few = [name for name, section in run_scores["sections"].items() if section["n_patients"] < licence.MIN_PATIENTS]
+    assert content["suppressed"] == few and set(content["sections"]) == set(run_scores["sections"]) - set(few)
+
+
+def test_what_leaves_holds_no_text_and_no_id(mimic, scored):
+    (path,) = (scored / "scores" / "mimic-cxr-test").glob("*.json")
+    public = path.read_text()
+    for study, reference in zip(mimic.studies("test"), mimic.references("test"), strict=True):
+        for secret in (study.study_id, study.patient_id, study.views[0].image_id, reference.findings):
+            assert not secret or secret not in public
+    # What it wrote is text of the data set, too
+    (predictions,) = scored.glob("runs/mimic-cxr/test/*/*/predictions.jsonl")
+    assert json.loads(predictions.read_text().splitlines()[0])["text"] not in public
+
+
+@pytest.mark.parametrize(("n", "may_leave", "expected"), [(9, (), ["few"]), (10, (), []), (9, ("values",), [])])
+def test_slices_of_few_patients_are_suppressed(n, may_leave, expected):
+    slices = {"few": {"n_patients": n}, "many": {"n_patients": 500}}
+    assert licence.suppressed(may_leave, slices) == expected
+
+
+def test_pages_and_exports_are_refused(mimic):
+    with pytest.raises(UserError, match=r"The page would hold pictures and report texts of mimic-cxr"):
+        licence.refuse_publication(mimic, frozenset({"images", "texts"}), "The page", private=True)
