@@ -116,6 +116,11 @@ class Dataset(ABC):
         return True
 
     @property
+    def lists_absent_images(self) -> bool:
+        """True where the release itself names images that it does not contain, so that they are no damage."""
+        return False
+
+    @property
     def official(self) -> Mapping[str, Mapping[str, int]]:
         """Published counts by split, of any of `images`, `studies`, `patients`; empty where nothing is published."""
         return {}

@@ -56,7 +56,8 @@ MAY_IMPORT = {
     "loose": f"{TOOLS} store generate train evaluate",
     "quickstart": f"{TOOLS} train score leaderboard opening evaluate",
     "doctor": f"{TOOLS} provenance java",
-    "cli": f"{TOOLS} store leaderboard opening evaluate train rescore loose quickstart doctor",
+    "inspection": f"{RECORDS} contracts console store provenance images",
+    "cli": f"{TOOLS} store licence inspection leaderboard opening evaluate train rescore loose quickstart doctor",
     "__main__": "cli",
     "__init__": "",
 }
@@ -69,7 +70,7 @@ PLUGINS_MAY_IMPORT = set("schema contracts errors sections images console".split
 PRIVATE = {("benchmark.metrics._meteor_jar", "benchmark.protocols._ptb")}
 """Private modules that another package may import: METEOR's own tokenizing is that of the protocol."""
 
-OWN_PACKAGE = ("protocols", "metrics", "cli")
+OWN_PACKAGE = ("protocols", "metrics", "cli", "inspection")
 """Places in the table that are packages, whose modules import one another."""
 
 STANDARD_LIBRARY_ONLY = (
