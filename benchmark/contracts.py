@@ -18,6 +18,8 @@ from benchmark.schema import GenerationSettings, Reference, Report, Study
 if TYPE_CHECKING:
     import numpy as np
 
+    from benchmark.images import Geometry
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -78,6 +80,14 @@ class Dataset(ABC):
         What is there is kept, what an interrupted call left is completed. Raises UserError where the root holds data
         made with other options.
         """
+
+    @classmethod
+    def write_form(cls, source: Path, target: Path, form: str) -> None:
+        """Write the copy at `source` in another layout to `target`; only data sets that are SELF_MADE do.
+
+        Raises UserError for an unknown form or where `target` is not empty.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def check(self) -> list[Problem]:
@@ -170,6 +180,11 @@ class Example:
     reference: Reference
 
 
+def read_files(paths: Sequence[Path], geometry: Geometry) -> Callable[[Path], np.ndarray]:
+    """Images straight from their files, each decoded whenever it is asked for. See `TrainingJob.images`."""
+    return geometry.read
+
+
 @dataclass(frozen=True)
 class TrainingJob:
     """All that `Model.train` is given."""
@@ -190,6 +205,9 @@ class TrainingJob:
     """The default protocol's tokenizer (needs Java, which it says where it is missing)."""
     report: Callable[[str], None]
     """Tells the user a line."""
+    images: Callable[[Sequence[Path], Geometry], Callable[[Path], np.ndarray]] = read_files
+    """Opens images: of all the files that will be asked for, the function from a path to the uint8 square (S, S), which
+    raises ImageError where the file cannot be read. It may go to worker processes."""
 
 
 class Model(ABC):
@@ -255,6 +273,8 @@ class Metric(ABC):
     INPUT: ClassVar[str]
     """`tokens`: white-space separated tokens of the protocol's tokenizer; `text`: the text as it is."""
     HIGHER_IS_BETTER: ClassVar[bool] = True
+    IN_DEFAULT: ClassVar[bool] = True
+    """False for a metric that only those protocols use that name it."""
 
     def __init__(self, context: MetricContext = MetricContext()):
         self.context = context

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from benchmark import train as training
 from benchmark.console import progress, say
 from benchmark.contracts import Dataset, MetricContext, Model
 from benchmark.errors import UserError
+from benchmark.novelty import TrainingTexts
 from benchmark.schema import SECTIONS, GenerationSettings, Prediction, Reference, Study
 from benchmark.store import RunFolder, exclusive, read_json, write_json, write_text
 
@@ -140,6 +142,7 @@ def write_reports(
         "checkpoint_name": found.path.name,
         "trained_on": {key: found.card[key] for key in ("dataset", "fingerprint", "n", "seed", "options")},
         "history": read_history(found.path / "history.csv"),
+        "checkpoint_path": str(found.path),
         "dropped": selection.dropped,
         "limited": selection.limited,
     }
@@ -200,29 +203,28 @@ def score_run(
             "protocol": protocol.signature,
             "predictions": provenance.file_hash(folder.predictions),
             "fingerprint": run["fingerprint"],
+            "reports": describe(hypotheses, selection.references, TrainingTexts.load(Path(run["checkpoint_path"]))),
             "sections": sections,
         }
         write_text(folder.per_study, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in per_study.values()))
         write_json(folder.scores, scores)
     if not run["limited"]:
-        _write_aggregate(run, scores, hypotheses, results)
+        _write_aggregate(run, scores, results)
     return scores
 
 
-def _write_aggregate(
-    run: Mapping[str, Any], scores: Mapping[str, Any], predictions: Sequence[Prediction], results: Path
-) -> None:
+def _write_aggregate(run: Mapping[str, Any], scores: Mapping[str, Any], results: Path) -> None:
     kept_back = licence.suppressed(run["may_leave"], scores["sections"])
     for section in kept_back:
         say(f"{section}: fewer than {licence.MIN_PATIENTS} patients, so its scores stay in the run folder.")
     sections = {name: scored for name, scored in scores["sections"].items() if name not in kept_back}
     if sections:
-        content = aggregate(run, {**scores, "sections": sections}, predictions) | {"suppressed": kept_back}
+        content = aggregate(run, {**scores, "sections": sections}) | {"suppressed": kept_back}
         folder, name = f"{run['dataset']}-{run['split']}", f"{run['model']}-{run['run_id']}"
         write_json(results / "scores" / folder / f"{name}.json", content)
 
 
-def aggregate(run: Mapping[str, Any], scores: Mapping[str, Any], predictions: Sequence[Prediction]) -> dict[str, Any]:
+def aggregate(run: Mapping[str, Any], scores: Mapping[str, Any]) -> dict[str, Any]:
     """What of a run may leave the machine: no text, no study id, no value of a single study."""
     keys = (
         "model preset run_id dataset dataset_version split fingerprint checkpoint checkpoint_name seed control "
@@ -235,22 +237,36 @@ def aggregate(run: Mapping[str, Any], scores: Mapping[str, Any], predictions: Se
         "settings_id": provenance.digest(run["settings"])[:8],
         "commit": code["commit"] + ("+changes" if code["dirty"] else ""),
         "packages": code["packages"],
-        "reports": describe(predictions),
-        "seconds_per_report": run["seconds"]["generate"] / len(predictions),
+        "reports": scores["reports"],
+        "seconds_per_report": run["seconds"]["generate"] / run["n"],
         "protocol": scores["protocol"],
         "sections": scores["sections"],
     }
 
 
-def describe(predictions: Sequence[Prediction]) -> dict[str, Any]:
-    """How varied the reports are, and how they end: what tells a model from a constant."""
+def describe(
+    predictions: Sequence[Prediction], references: Sequence[Reference], training: TrainingTexts | None
+) -> dict[str, Any]:
+    """How varied, how long and how new the reports are, and how they end: what tells a model from a constant.
+
+    `length_ratio` is the mean length in words against that of the references' own sections; what needs the training
+    texts is absent where the checkpoint does not have them.
+    """
     texts = Counter(prediction.text for prediction in predictions)
+    mean_words = _mean_words(f"{prediction.findings} {prediction.impression}" for prediction in predictions)
+    expected = _mean_words(f"{reference.findings} {reference.impression}" for reference in references)
     return {
         "distinct_reports": len(texts),
         "commonest_share": texts.most_common(1)[0][1] / len(predictions),
         "ended_share": 1 - sum(prediction.truncated for prediction in predictions) / len(predictions),
-        "mean_words": sum(len(prediction.text.split()) for prediction in predictions) / len(predictions),
+        "mean_words": mean_words,
+        "length_ratio": mean_words / expected if expected else None,
+        **(training.describe([prediction.text for prediction in predictions]) if training else {}),
     }
+
+
+def _mean_words(texts: Iterable[str]) -> float:
+    return statistics.fmean(len(text.split()) for text in texts)
 
 
 def default_settings(**given: Any) -> GenerationSettings:

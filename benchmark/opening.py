@@ -10,6 +10,7 @@ from benchmark import config, registry
 from benchmark.console import say
 from benchmark.contracts import Dataset
 from benchmark.errors import UserError
+from benchmark.provenance import digest
 from benchmark.store import exclusive
 
 PHANTOM = "phantom"
@@ -60,3 +61,10 @@ def provide(name: str, root: Path, **options: Any) -> Dataset:
     with exclusive(root.parent / f".{root.name}-lock", "making the data set"):
         plugin.provide(root, **options)
     return plugin(root)
+
+
+def provide_form(name: str, root: Path, form: str, results: Path, **options: Any) -> None:
+    """A data set that makes itself, written at `root` in another form than its own. Raises UserError as `provide`."""
+    source = results / "data" / f"{name}-{digest(options)[:8]}"
+    made = provide(name, source, **options)
+    made.write_form(source, root, form)

@@ -60,7 +60,7 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-NOT_WEIGHTS = frozenset({"card.json", "job.json", "history.csv"})
+NOT_WEIGHTS = frozenset({"card.json", "job.json", "history.csv", "training-texts.npz"})
 
 
 def checkpoint_hash(folder: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import shutil
@@ -16,6 +17,7 @@ from benchmark import licence, provenance
 from benchmark.console import duration, say
 from benchmark.contracts import Dataset, Example, Model, TrainingJob
 from benchmark.errors import UserError, unknown
+from benchmark.novelty import TrainingTexts
 from benchmark.store import exclusive, read_json, write_json
 
 TRAIN_SPLIT, VALIDATION_SPLIT = "train", "val"
@@ -98,7 +100,7 @@ def train(
     Raises UserError where the model does not fit the data set, a split is empty, or what an interrupted training left
     behind was begun with other data or settings.
     """
-    from benchmark import protocols
+    from benchmark import cache, protocols
 
     if not plugin.CAN_TRAIN:
         raise UserError(f"{recipe.model} cannot be trained.")
@@ -141,9 +143,11 @@ def train(
                 output=output,
                 tokenize=lambda texts: protocols.load("default").tokenize(list(texts)),
                 report=say,
+                images=functools.partial(cache.open_images, results / "cache", report=say),
             )
         )
         seconds = time.perf_counter() - began
+        TrainingTexts.of([example.reference for example in train_set + augmented]).save(output)
         card = {
             **job_record,
             "hash": provenance.checkpoint_hash(output),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -26,6 +26,8 @@ class Entry:
     """None where there is no usable report."""
     reason: str = ""
     """Why the study is left out; empty where it is used."""
+    present: Study | None = None
+    """The study as models see it, where only some of its images are on disk; None where that is `study`."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class EntryDataset(Dataset):
 
 def _sorted(entries: Iterable[Entry]) -> _Split:
     by_id = sorted(entries, key=lambda entry: entry.study.study_id)
-    used = [(entry.study, entry.reference) for entry in by_id if not entry.reason]
+    used = [(entry.present or entry.study, entry.reference) for entry in by_id if not entry.reason]
     left_out: dict[str, list[str]] = {}
     for entry in by_id:
         if entry.reason:
@@ -90,6 +92,13 @@ def _sorted(entries: Iterable[Entry]) -> _Split:
         references,
         dict(sorted(left_out.items())),
     )
+
+
+def on_disk(study: Study) -> Study:
+    """The study with those images alone whose files are there; `view` among its attributes is the first one's."""
+    views = tuple(view for view in study.views if view.path.is_file())
+    position = {"view": views[0].position} if views and "view" in study.attributes else {}
+    return replace(study, views=views, attributes={**study.attributes, **position})
 
 
 def inside(root: Path, relative: str) -> Path | None:

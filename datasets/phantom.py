@@ -14,12 +14,13 @@ import pandas as pd
 
 from benchmark.console import progress
 from benchmark.contracts import LEAVABLE, Problem
-from benchmark.errors import UserError
+from benchmark.errors import UserError, unknown
 from benchmark.schema import View
 from benchmark.sections import join_output
 
 from . import _phantom_layout as layout
-from ._mimic_jpg import MimicCXRJPG
+from ._mimic_jpg import JPG, MimicCXRJPG
+from ._mimic_layout import Counts, Layout
 
 STANDARD: Mapping[str, Any] = {
     "n_train": 4800,
@@ -62,6 +63,19 @@ class Dataset(MimicCXRJPG):
             except ValueError as error:
                 raise UserError(f"{error}.") from None
 
+    @classmethod
+    def write_form(cls, source: Path, target: Path, form: str) -> None:
+        from ._phantom_forms import FORMS, rewrite
+
+        if form not in FORMS:
+            raise unknown("layout", form, FORMS)
+        cls(source).require()
+        rewrite(source, target, form)
+
+    @cached_property
+    def form(self) -> Layout:
+        return _Layout(self.root, self.reports_root)
+
     def check(self) -> list[Problem]:
         problems = super().check()
         if not (self.root / layout.COMPLETE).is_file():
@@ -71,12 +85,20 @@ class Dataset(MimicCXRJPG):
             problems.append(Problem(what, fatal=True))
         return problems
 
+    @property
+    def official(self) -> Counts:
+        return {split: {"studies": self.made_with[f"n_{split}"]} for split in self.splits}
+
     @cached_property
     def made_with(self) -> Mapping[str, Any]:
         """The options that this copy was made with, flat."""
-        found = json.loads((self.root / layout.COMPLETE).read_text(encoding="utf-8"))
-        sizes = {f"n_{split}": n for split, n in found["sizes"].items()}
-        return {**sizes, **{key: found[key] for key in ("long_side", "prevalence", "seed")}}
+        path = self.root / layout.COMPLETE
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            sizes = {f"n_{split}": n for split, n in found["sizes"].items()}
+            return {**sizes, **{key: found[key] for key in ("long_side", "prevalence", "seed")}}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            raise UserError(f"{path} is not what the phantom writes. Remove the folder and make it again.") from None
 
     @property
     def name(self) -> str:
@@ -92,9 +114,6 @@ class Dataset(MimicCXRJPG):
             parts.append(f"s{made['seed']}")
         return "-".join(parts)
 
-    def attributes(self, study_id: str, view: View) -> dict[str, str]:
-        return {"view": view.position, **self._patients.get(study_id, {})}
-
     def second_readings(self, split: str) -> Mapping[str, str]:
         wanted = {study.study_id for study in self.studies(split)}
         with gzip.open(self.root / "phantom-second-reader.jsonl.gz", "rt", encoding="utf-8") as file:
@@ -104,6 +123,17 @@ class Dataset(MimicCXRJPG):
                 for reading in readings
                 if str(reading["study_id"]) in wanted
             }
+
+
+class _Layout(JPG):
+    """MIMIC-CXR-JPG's layout with the patients' table beside it."""
+
+    @property
+    def words(self) -> str:
+        return "MIMIC-CXR-JPG's layout"
+
+    def attributes(self, study_id: str, view: View) -> dict[str, str]:
+        return {"view": view.position, **self._patients.get(study_id, {})}
 
     @cached_property
     def _patients(self) -> dict[str, dict[str, str]]:

@@ -10,7 +10,7 @@ import typer
 
 from benchmark import config
 from benchmark.cli._app import data_app, end
-from benchmark.cli._options import AsJson, DataOptions, grouped
+from benchmark.cli._options import AsJson, DataOptions, Split, grouped
 from benchmark.console import say, table
 
 
@@ -24,13 +24,22 @@ def make_data(
     size: Annotated[int, typer.Option("--size", min=64, max=3000, help="Longer side of the images in pixels.")] = 160,
     prevalence: Annotated[float, typer.Option("--prevalence", min=0, max=3, help="Times the usual share.")] = 1.0,
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
+    layout: Annotated[
+        str | None,
+        typer.Option("--layout", help="Write it as MIMIC-CXR comes elsewhere: dicom, kaggle, r2gen, mapped."),
+    ] = None,
 ) -> None:
     """Make a variant of a data set; it has a name of its own, so unlike rows never meet."""
     from benchmark import opening
 
-    options = {"n_train": n_train, "n_validate": n_validate, "n_test": n_test}
-    made = opening.provide(name, root, **options, long_side=size, prevalence=prevalence, seed=seed)
-    say(f"{made.name}: {root}")
+    options: dict[str, Any] = {"n_train": n_train, "n_validate": n_validate, "n_test": n_test}
+    options |= {"long_side": size, "prevalence": prevalence, "seed": seed}
+    if layout is None:
+        made = opening.provide(name, root, **options)
+        say(f"{made.name}: {root}")
+        return
+    opening.provide_form(name, root, layout, config.results_folder(), **options)
+    say(f"{name} as {layout}: {root}. Read it with --dataset mimic-cxr --root {root}.")
 
 
 Name = Annotated[str, typer.Argument(help="A name from `bench datasets`.")]
@@ -98,6 +107,27 @@ def show_study(
         print(f"\n{section.capitalize()}:\n{found[section] or '(none)'}")
     for labeller, labels in found["labels"].items():
         print(f"\nLabels ({labeller}): " + (", ".join(f"{k} {VALUES[v]}" for k, v in labels.items()) or "(none)"))
+
+
+@data_app.command("export")
+@grouped
+def export_data(
+    name: Name,
+    rexrank: Annotated[Path, typer.Option("--rexrank", help="The JSON file to write, in ReXrank's form.")],
+    source: DataOptions,
+    split: Split = "test",
+    private: Private = False,
+) -> None:
+    """Write a split's studies and references for ReXrank's tools."""
+    from benchmark import licence
+    from benchmark.rexrank import write_rexrank
+
+    data = source.open(name)
+    licence.refuse_publication(data, frozenset({"texts"}), f"The export {rexrank}", private)
+    licence.keep_out_of_git(data, frozenset({"texts"}), rexrank)
+    chosen = data.resolve_split(split)
+    write_rexrank(rexrank, data.studies(chosen), data.references(chosen))
+    say(f"Wrote {rexrank} ({len(data.studies(chosen)):,} studies).")
 
 
 VALUES = {1.0: "positive", 0.0: "negative", -1.0: "uncertain"}

@@ -33,31 +33,37 @@ MAY_IMPORT = {
     "console": "",
     "statistics": "",
     "_mimic_sections": "",
-    "sections": "_mimic_sections",
+    "_headings": "_mimic_sections",
+    "sections": "_mimic_sections _headings",
     "contracts": RECORDS,
     "registry": "errors",
     "config": "errors",
-    "images": "errors",
+    "_dicom": "errors",
+    "images": "errors _dicom",
     "java": "contracts errors",
     "store": RECORDS,
+    "rexrank": f"{RECORDS} store",
     "provenance": RECORDS,
     "protocols": f"{RECORDS} contracts sections registry java",
     "metrics": f"{RECORDS} contracts java",
     # Stages: files are the interface between them, so none imports another.
     "licence": f"{RECORDS} contracts",
+    "novelty": "schema sections",
+    "slices": "schema",
     "generate": f"{STAGE} licence sections",
-    "train": f"{STAGE} licence protocols",
+    "cache": "errors console store provenance images",
+    "train": f"{STAGE} cache licence novelty protocols",
     "score": f"{STAGE} registry protocols statistics",
     "leaderboard": f"{RECORDS} store statistics",
     # Stages put together.
-    "opening": f"{TOOLS} store",
-    "evaluate": f"{TOOLS} store licence provenance protocols generate train score",
+    "opening": f"{TOOLS} store provenance",
+    "evaluate": f"{TOOLS} store licence novelty slices provenance protocols generate train score",
     "rescore": f"{TOOLS} store provenance protocols score opening evaluate",
     "loose": f"{TOOLS} store generate train evaluate",
     "quickstart": f"{TOOLS} train score leaderboard opening evaluate",
     "doctor": f"{TOOLS} provenance java",
     "inspection": f"{RECORDS} contracts console store provenance images",
-    "cli": f"{TOOLS} store licence inspection leaderboard opening evaluate train rescore loose quickstart doctor",
+    "cli": f"{TOOLS} store licence inspection rexrank leaderboard opening evaluate train rescore loose quickstart doctor",
     "__main__": "cli",
     "__init__": "",
 }
@@ -74,9 +80,10 @@ OWN_PACKAGE = ("protocols", "metrics", "cli", "inspection")
 """Places in the table that are packages, whose modules import one another."""
 
 STANDARD_LIBRARY_ONLY = (
-    "errors licence schema sections _mimic_sections registry contracts config java provenance".split()
+    "errors licence schema sections _mimic_sections _headings registry contracts config java provenance".split()
 )
-THIRD_PARTY_AT_IMPORT = {"statistics": {"numpy"}, "score": {"numpy"}, "images": {"numpy", "PIL"}, "cli": {"typer"}}
+THIRD_PARTY_AT_IMPORT = {"statistics": {"numpy"}, "score": {"numpy"}, "images": {"numpy", "PIL"}, "cli": {"typer"},
+                         "_dicom": {"numpy", "PIL"}, "cache": {"numpy"}}  # fmt: skip
 """What a module of benchmark/ outside metrics/ may import at its head; the others none."""
 
 

@@ -98,3 +98,16 @@ def test_a_path_that_is_no_text_is_a_sentence(tmp_path, content, ask):
     (tmp_path / "bench.toml").write_text(content)
     with pytest.raises(UserError, match=r"bench\.toml: .* path in quotes"):
         ask()
+
+
+def test_what_else_stands_in_a_section_is_an_option(tmp_path):
+    assert config.data_options("mimic-cxr") == {}
+    (tmp_path / "bench.toml").write_text('[mimic-cxr]\nroot = "/data"\nlayout = "kaggle"\npairing = "order"\n')
+    assert config.data_options("mimic-cxr") == {"layout": "kaggle", "pairing": "order"}
+    assert config.data_options("iu-xray") == {}
+    (tmp_path / "bench.toml").write_text("[mimic-cxr]\npairing = 1\n")
+    with pytest.raises(UserError, match=r"\[mimic-cxr\] pairing takes a value in quotes, not 1"):
+        config.data_options("mimic-cxr")
+    (tmp_path / "bench.toml").write_text('mimic-cxr = "/data"\n')
+    with pytest.raises(UserError, match="mimic-cxr is a section"):
+        config.data_options("mimic-cxr")

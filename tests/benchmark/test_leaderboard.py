@@ -37,6 +37,7 @@ def section(cider, signature="protocol:default|version:1 bleu:1", **others):
     values = {key: (i + 1) / 100 for i, key in enumerate(KEYS)} | {"cider": cider} | others
     return {
         "n": 10,
+        "n_patients": 9,
         "n_unscored": 1,
         "n_empty_hypotheses": 2,
         "draws": 1000,
@@ -76,7 +77,13 @@ def aggregate(model="vgpt2", run_id="r1", cider=0.5, sections=None, **changes):
         "settings_id": "settings0",
         "commit": "abc123",
         "packages": {},
-        "reports": {"distinct_reports": 4, "commonest_share": 0.5, "ended_share": 1.0, "mean_words": 20.0},
+        "reports": {
+            "distinct_reports": 4,
+            "commonest_share": 0.5,
+            "ended_share": 1.0,
+            "mean_words": 20.0,
+            "length_ratio": 1.1,
+        },
         "seconds_per_report": 0.2,
         "protocol": "protocol:default|version:1",
         "sections": sections or {"findings": section(cider)},
@@ -353,15 +360,15 @@ def test_the_invented_aggregates_have_the_shape_of_real_ones():
     # The real functions on invented predictions; only shapes are compared.
     from benchmark import evaluate
     from benchmark.protocols import load
-    from benchmark.schema import Prediction
+    from benchmark.schema import Prediction, Reference
     from benchmark.score import score_pairs
 
     invented = aggregate()
     scored = score_pairs(["s1"], ["p1"], ["a"], ["a"], protocol=load("default"), metrics=[])
     assert set(scored.to_dict()) == set(invented["sections"]["findings"])
     run = {**invented, "images": "i0", "code": {"commit": "abc", "dirty": True, "packages": {}}}
-    scores = {"protocol": "p", "sections": {}}
-    real = evaluate.aggregate(run, scores, [Prediction("s1", "a", "a", "")])
+    reports = evaluate.describe([Prediction("s1", "a", "a", "")], [Reference("s1", "p1", "a")], None)
+    real = evaluate.aggregate(run, {"protocol": "p", "reports": reports, "sections": {}})
     assert set(real) == set(invented)
     assert real["commit"] == "abc+changes"
     assert set(real["reports"]) == set(invented["reports"])

@@ -266,6 +266,7 @@ def test_fresh_deletes_what_is_there_and_trains_anew(tmp_path):
         "card.json",
         "job.json",
         "logs",
+        "training-texts.npz",
         "weights",
     ]
     assert not (output / "logs" / "events").exists()

@@ -5,6 +5,7 @@ import re
 import shutil
 
 import pytest
+from PIL import Image
 
 from benchmark import contracts, provenance, registry
 from benchmark.errors import UserError
@@ -14,8 +15,40 @@ def make_phantom(root):
     registry.DATASETS.load("phantom").provide(root, n_train=12, n_validate=4, n_test=4, long_side=64)
 
 
+def make_iu_xray(root):
+    """R2Gen's form with Kaggle's tables beside it. No study has its second image, which alone harms nothing."""
+    splits = {"CXR1_1_IM-0001": "train", "CXR2_IM-0002": "train", "CXR3_IM-0003-1001": "val", "CXR4_IM-0004": "test"}
+    annotation = {"train": [], "val": [], "    ": []}
+    reports, projections = ["uid,MeSH,Problems,image,indication,comparison,findings,impression"], []
+    for number, (study, split) in enumerate(splits.items(), 1):
+        findings, images = f"Invented findings {number}.", [f"{study}/0.png", f"{study}/1.png"]
+        entry = {"id": study, "report": findings, "image_path": images, "split": split}
+        annotation["    " if split == "test" else split].append(entry)
+        reports.append(f"{number},normal,normal,Chest,Cough,None.,{findings},Invented impression {number}.")
+        projections += [
+            f"{number},{number}_IM-{view}001.dcm.png,{name}" for view, name in ((1, "Frontal"), (2, "Lateral"))
+        ]
+        (root / "images" / study).mkdir(parents=True)
+        Image.new("L", (24, 32), 40 * number).save(root / "images" / images[0])
+    (root / "annotation.json").write_text(json.dumps(annotation))
+    (root / "indiana_reports.csv").write_text("\n".join(reports))
+    (root / "indiana_projections.csv").write_text("\n".join(["uid,filename,projection", *projections]))
+
+
+def make_own(root):
+    (root / "images").mkdir(parents=True)
+    lines = ["study_id;patient_id;split;image;view;report;indication;sex"]
+    for number, split in enumerate(("train", "train", "valid", "test")):
+        Image.new("L", (24, 32), 50 * number).save(root / "images" / f"{number}.png")
+        report = f"Findings: Invented findings {number}. Impression: Invented impression {number}."
+        lines.append(f"s{number};p{number};{split};images/{number}.png;pa;{report};Cough;F")
+    (root / "invented.csv").write_text("\n".join(lines))
+
+
 MAKERS = {
     "phantom": make_phantom,
+    "iu-xray": make_iu_xray,
+    "own": make_own,
     "mimic-cxr": make_phantom,  # in MIMIC-CXR-JPG's own layout
 }
 NAMES = registry.DATASETS.names()
