@@ -87,7 +87,7 @@ class Dicom(Layout):
     def image(self, row: Row) -> Path:
         return image_path(self.image_folder, row, ".dcm")
 
-    @property
+    @cached_property
     def image_folder(self) -> Path:
         return self.root / "files"
 

@@ -45,7 +45,7 @@ class Reports:
     def read(self, patient: str, study: str) -> tuple[str, str]:
         """A report's text, read in text mode as the official parser needs it, and why there is none (else empty)."""
         assert self.folder is not None  # `problems` has seen to it
-        path = self.folder / f"p{patient[:2]}" / f"p{patient}" / f"s{study}.txt"
+        path = self.folder / f"p{patient[:2]}/p{patient}/s{study}.txt"
         try:
             return path.read_text(encoding="utf-8"), ""
         except FileNotFoundError:
