@@ -221,7 +221,8 @@ class Model(ABC):
     """What a reader of the leaderboard must know about how its reports came to be."""
     PAPER: ClassVar[str] = ""
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {"default": {}}
-    """Named hyper-parameters, as data; image geometry among them."""
+    """Named hyper-parameters, as data; image geometry among them. `views` says how many images of a study are read,
+    where that is not one."""
 
     @classmethod
     def skip(cls, dataset: Dataset) -> str:

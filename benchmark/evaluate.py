@@ -130,7 +130,7 @@ def write_reports(
         settings=settings,
         seed=seed,
         control=control,
-        images=provenance.image_fingerprint(_first_views(selection)) if plugin.NEEDS_IMAGES else "",
+        images=_image_fingerprint(selection, found.card["options"].get("views", 1)) if plugin.NEEDS_IMAGES else "",
     )
     facts = {
         "dataset_plugin": registry.DATASETS.name_of(type(dataset)),
@@ -153,8 +153,8 @@ def write_reports(
     return generate.run(plan, dataset, selection.studies, load, results, facts, progress)
 
 
-def _first_views(selection: Selection) -> list[Path]:
-    return [study.views[0].path for study in selection.studies if study.views]
+def _image_fingerprint(selection: Selection, views: int) -> str:
+    return provenance.image_fingerprint(view.path for study in selection.studies for view in study.views[:views])
 
 
 def read_history(path: Path) -> list[dict[str, float]]:

@@ -7,6 +7,7 @@ hand. Hashes are of 64 bits: among ten million n-grams one in a trillion is take
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,9 +39,9 @@ class TrainingTexts:
         """The hashes of reports, their sections, and all n-grams of the reports as a model is taught to write them."""
         reports = [join_output(reference.findings, reference.impression) for reference in references]
         return cls(
-            _hashes(map(_plain, reports)),
-            _hashes(_plain(reference.findings) for reference in references),
-            _hashes(_plain(reference.impression) for reference in references),
+            _hashes(map(plain, reports)),
+            _hashes(plain(reference.findings) for reference in references),
+            _hashes(plain(reference.impression) for reference in references),
             _hashes(gram for report in reports for gram in _ngrams(report)),
         )
 
@@ -62,7 +63,7 @@ class TrainingTexts:
     def copied(self, references: Sequence[Reference]) -> list[bool]:
         """For each reference, whether its findings (its impression where it has none) stand in the training texts."""
         return [
-            _among(_hash(_plain(reference.findings or reference.impression)), known)
+            _among(_hash(plain(reference.findings or reference.impression)), known)
             for reference in references
             for known in [self.findings if reference.findings else self.impressions]
         ]
@@ -75,17 +76,18 @@ class TrainingTexts:
         grams = [_hash(gram) for text in texts for gram in _ngrams(text)]
         novel = sum(not _among(gram, self.ngrams) for gram in grams)
         return {
-            "copied_from_training_share": sum(_among(_hash(_plain(t)), self.reports) for t in texts) / len(texts),
+            "copied_from_training_share": sum(_among(_hash(plain(t)), self.reports) for t in texts) / len(texts),
             f"novel_{N}gram_share": novel / len(grams) if grams else None,
         }
 
 
-def _plain(text: str) -> str:
-    return " ".join(text.lower().split())
+def plain(text: str) -> str:
+    """The words of a text in lower case, without punctuation: two texts that agree in this are copies."""
+    return " ".join(re.findall(r"\w+", text.lower()))
 
 
 def _ngrams(text: str) -> Iterator[str]:
-    words = text.lower().split()
+    words = plain(text).split()
     return (" ".join(words[i : i + N]) for i in range(len(words) - N + 1))
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from benchmark import provenance
 from benchmark.contracts import Dataset
 from benchmark.inspection.pictures import Picture, examine
+from benchmark.novelty import plain
 from benchmark.schema import Reference, Study
 
 EXAMPLES = 5
@@ -113,7 +114,7 @@ def _words(texts: Iterable[str]) -> dict[str, float]:
 
 def _repeated(texts: Iterable[str]) -> dict[str, int]:
     """How many texts there are, how many different ones, and how often the commonest occurs."""
-    counts = Counter(_spaced(text) for text in texts if text)
+    counts = Counter(plain(text) for text in texts if text)
     return {"n": counts.total(), "distinct": len(counts), "commonest": max(counts.values(), default=0)}
 
 
@@ -162,18 +163,14 @@ def _duplicates(listed: Mapping[str, Sequence[Study]], pictures: Mapping[Path, P
 
 
 def _copied(references: Sequence[Reference], training: Sequence[Reference]) -> dict[str, Any]:
-    """How many texts of a split stand word for word in the training split."""
+    """How many texts of a split stand word for word in the training split, case and punctuation aside."""
     copied = {}
     for name in _SECTIONS:
-        known = {_spaced(reference.section(name)) for reference in training}
-        texts = [_spaced(reference.section(name)) for reference in references if reference.section(name)]
+        known = {plain(reference.section(name)) for reference in training}
+        texts = [plain(reference.section(name)) for reference in references if reference.section(name)]
         n = sum(text in known for text in texts)
         copied[name] = {"n": n, "of": len(texts), "share": round(n / len(texts), 4) if texts else None}
     return copied
-
-
-def _spaced(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _problems(found: Mapping[str, Any], dataset: Dataset) -> list[str]:

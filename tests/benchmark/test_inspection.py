@@ -4,6 +4,7 @@ import html
 import json
 import shutil
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -193,3 +194,16 @@ def test_a_study_that_is_left_out_says_why(copy, tmp_path):
 def test_an_unknown_study(sound, tmp_path):
     with pytest.raises(UserError, match="has no study '12' in train, validate, test"):
         show(opening.open_dataset("phantom", sound, None, tmp_path), "12")
+
+
+IU = Path(__file__).parents[3] / "shared" / "iu_xray"
+
+
+@pytest.mark.skipif(not IU.is_dir(), reason="the real Open-I texts are not here")
+def test_real_texts_that_are_copies(tmp_path):
+    """Expected: counted once by hand over R2Gen's annotation.json; 47 % of the test findings are copies."""
+    found = look(IU, tmp_path, "iu-xray")
+    copied = {split: of["findings"]["n"] for split, of in found["copied_from_training"].items()}
+    assert copied == {"val": 66, "test": 277}
+    assert found["problems"] == [] and any("(47%)" in note for note in found["notes"])
+    assert found["splits"]["train"]["repeated"]["findings"]["commonest"] >= 29

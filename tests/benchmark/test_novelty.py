@@ -20,22 +20,21 @@ def known():
 
 def test_what_is_kept_is_sorted_and_once(known):
     assert [len(known.reports), len(known.findings), len(known.impressions)] == [3, 2, 2]
-    grams = {"findings: the lungs are", "the lungs are clear", "lungs are clear and", "are clear and well",
-             "clear and well expanded.", "and well expanded. impression:", "well expanded. impression: normal.",
-             "the lungs are clear."}  # fmt: skip
+    grams = {"findings the lungs are", "the lungs are clear", "lungs are clear and", "are clear and well",
+             "clear and well expanded", "and well expanded impression", "well expanded impression normal"}  # fmt: skip
     assert len(known.ngrams) == len(grams)
     for values in (known.reports, known.ngrams):
         assert values.dtype == np.uint64 and (np.diff(values.astype(object)) > 0).all()
 
 
-def test_copies_are_told_whatever_their_case_and_spaces(known):
-    copy, other = "findings:  the lungs are clear.", "Findings: The lungs are dark."
+def test_copies_are_told_whatever_their_case_spaces_and_points(known):
+    copy, other = "findings  the lungs are clear", "Findings: The lungs are dark."
     assert known.describe([copy])["copied_from_training_share"] == 1
     assert known.describe([copy, other])["copied_from_training_share"] == 0.5
 
 
 def test_new_ngrams_are_counted(known):
-    # of `findings: the lungs are` and `the lungs are dark.` the second is new
+    # of `findings the lungs are` and `the lungs are dark` the second is new
     assert known.describe(["Findings: the lungs are dark."])["novel_4gram_share"] == 0.5
     assert known.describe(["Findings: The lungs are clear."])["novel_4gram_share"] == 0
     assert known.describe(["Two words."])["novel_4gram_share"] is None

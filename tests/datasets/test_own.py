@@ -7,8 +7,6 @@ from PIL import Image
 
 from benchmark import registry
 from benchmark.errors import UserError
-from benchmark.rexrank import write_rexrank
-from benchmark.schema import Prediction
 
 Dataset = registry.DATASETS.load("own")
 
@@ -371,48 +369,3 @@ def test_rexranks_json_is_a_table(root):
     assert (second[1].findings, second[1].impression) == ("", "D.")
     assert (third[1].findings, third[1].impression) == ("E.", "F.")
     assert [view.image_id for view in third[0].views] == ["d.png"] and third[0].attributes == {"age": "7"}
-
-
-def test_what_is_written_for_rexrank_is_read_back(root):
-    lines = [HEADER.replace("sex", "sex,age"), *(f"{row},60" for row in ROWS)]
-    data = written(root, lines)
-    studies = [study for split in data.splits for study in data.studies(split)]
-    references = [reference for split in data.splits for reference in data.references(split)]
-    said = {s.study_id: Prediction(s.study_id, f"Findings: {s.study_id}", s.study_id, "") for s in studies}
-    out = root / "out.json"
-    assert write_rexrank(out, studies, references, said) == root
-    again = Dataset(root, None, {"table": "out.json"})
-    assert again.check() == []
-    frontal = {"PA": "FRONTAL", "AP": "FRONTAL"}
-    for study, reference in records(again).values():
-        old_study, old_reference = records(data)[study.study_id]
-        assert reference == old_reference
-        assert (study.patient_id, study.split, study.context) == (
-            old_study.patient_id, old_study.split, old_study.context)  # fmt: skip
-        assert [v.path for v in study.views] == [v.path for v in old_study.views]
-        assert [v.position for v in study.views] == [frontal.get(v.position, "") for v in old_study.views]
-        assert study.attributes.get("sex") == old_study.attributes.get("sex") and study.attributes["age"] == "60"
-    content = json.loads(out.read_text(encoding="utf-8"))
-    assert content["s1"] == {
-        "key_image_path": "a.png",
-        "image_path": ["a.png"],
-        "frontal_lateral": ["Frontal"],
-        "report": "Findings: Clear lungs. Impression: Normal.",
-        "section_findings": "Clear lungs.",
-        "section_impression": "Normal.",
-        "context": "Age: 60 Gender: F Indication: Cough",
-        "split": "train",
-        "subject_id": "p1",
-        "model_prediction": "Findings: s1",
-    }
-    assert content["s3"]["section_impression"] is None
-    assert content["s3"]["report"] == "Findings: Small effusion. Impression: None"
-
-
-def test_rexrank_paths_begin_at_the_root_given_and_no_prediction_is_made_up(root):
-    data = written(root, [HEADER, *ROWS])
-    studies, references = data.studies("train"), data.references("train")
-    assert write_rexrank(root / "out.json", studies, references, root=root.parent) == root.parent
-    assert json.loads((root / "out.json").read_text())["s1"]["image_path"] == ["Mercy Hospital/a.png"]
-    with pytest.raises(UserError, match="s1 has no prediction"):
-        write_rexrank(root / "out.json", studies, references, {})
