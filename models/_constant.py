@@ -16,14 +16,21 @@ FILE = "reports.json"
 
 
 def training_reports(examples: Sequence[Example]) -> list[str]:
-    """Texts of the reports that have findings and impression: only those can be right in every section.
+    """Texts of the reports that have every section of the data set: only those can be right in each.
 
     Raises UserError where there is none.
     """
-    texts = [report_text(e) for e in examples if e.reference.findings and e.reference.impression]
+    section = scored_section(examples)
+    texts = [report_text(example) for example in examples if example.reference.section(section)]
     if not texts:
-        raise UserError("No training report has both findings and impression, so there is none to repeat.")
+        raise UserError("No training report has findings or impression, so there is none to repeat.")
     return texts
+
+
+def scored_section(examples: Sequence[Example]) -> str:
+    """`report` where reports have both sections, else the one that they have (R2Gen's are findings alone)."""
+    present = [name for name in ("report", "findings") if any(e.reference.section(name) for e in examples)]
+    return present[0] if present else "impression"
 
 
 class TextBaseline(Model):

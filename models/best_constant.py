@@ -12,7 +12,7 @@ from benchmark.errors import UserError
 from benchmark.schema import GenerationSettings, Report, Study, section_text
 from benchmark.sections import split_output
 
-from ._constant import TextBaseline, training_reports
+from ._constant import TextBaseline, scored_section, training_reports
 
 CANDIDATES = 5_000
 """Distinct reports tried at most, drawn with the seed."""
@@ -32,10 +32,11 @@ class Model(TextBaseline):
         candidates = sorted(set(training_reports(job.train)))
         if len(candidates) > CANDIDATES:
             candidates = random.Random(job.seed).sample(candidates, CANDIDATES)
-        references = [text for e in job.validation if (text := e.reference.section("report"))]
+        section = scored_section(job.train)
+        references = [text for e in job.validation if (text := e.reference.section(section))]
         if not references:
-            raise UserError("No validation report has both findings and impression, so no constant can be chosen.")
-        hypotheses = [section_text("report", *split_output(text)) for text in candidates]
+            raise UserError("No validation report has the sections of the training reports: no constant can be chosen.")
+        hypotheses = [section_text(section, *split_output(text)) for text in candidates]
         tokens = job.tokenize(hypotheses + references)
         scores = constant_bleu4(tokens[: len(hypotheses)], tokens[len(hypotheses) :])
         best = max(range(len(candidates)), key=lambda i: (scores[i], candidates[i]))

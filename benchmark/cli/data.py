@@ -126,8 +126,8 @@ def export_data(
     licence.refuse_publication(data, frozenset({"texts"}), f"The export {rexrank}", private)
     licence.keep_out_of_git(data, frozenset({"texts"}), rexrank)
     chosen = data.resolve_split(split)
-    write_rexrank(rexrank, data.studies(chosen), data.references(chosen))
-    say(f"Wrote {rexrank} ({len(data.studies(chosen)):,} studies).")
+    base = write_rexrank(rexrank, data.studies(chosen), data.references(chosen))
+    say(f"Wrote {rexrank} ({len(data.studies(chosen)):,} studies; image paths are relative to {base}).")
 
 
 VALUES = {1.0: "positive", 0.0: "negative", -1.0: "uncertain"}

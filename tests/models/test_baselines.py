@@ -147,7 +147,7 @@ def test_best_constant_passes_over_validation_reports_without_both_sections(tmp_
     assert texts(trained("best-constant", tmp_path, train, [*halves, *whole]), 1) == [
         "Findings: no edema is seen here Impression: normal"
     ]
-    with pytest.raises(UserError, match="No validation report has both"):
+    with pytest.raises(UserError, match="No validation report has the sections"):
         trained("best-constant", tmp_path, train, halves)
 
 
@@ -176,9 +176,16 @@ def test_second_reader_needs_a_data_set_that_has_one(has, fits):
 
 
 @pytest.mark.parametrize("name", ["best-constant", "most-frequent", "random-train"])
-def test_training_without_a_whole_report_is_refused(tmp_path, name):
-    with pytest.raises(UserError, match="No training report has both findings and impression"):
-        trained(name, tmp_path, reports(("A.", ""), ("", "X.")), reports(("A.", "X.")))
+def test_training_without_a_report_is_refused(tmp_path, name):
+    with pytest.raises(UserError, match="No training report has findings or impression"):
+        trained(name, tmp_path, reports(("", ""), ("", "")), reports(("A.", "X.")))
+
+
+@pytest.mark.parametrize("name", ["best-constant", "most-frequent", "random-train"])
+@pytest.mark.parametrize(("pair", "text"), [(("A b c d.", ""), "Findings: A b c d."), (("", "X."), "Impression: X.")])
+def test_data_of_one_section_give_that_section(tmp_path, name, pair, text):
+    """R2Gen's annotations have findings alone."""
+    assert texts(trained(name, tmp_path, reports(pair, pair), reports(pair)), 1) == [text]
 
 
 @pytest.mark.parametrize("name", BASELINES)
