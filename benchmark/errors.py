@@ -10,6 +10,10 @@ class UserError(Exception):
     """Something the user can put right. The message says what is wrong, where, and what to do."""
 
 
+class ImageError(UserError):
+    """An image file that cannot be used; the message is one sentence that names the file."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     """The error for a name that is not in a registry: offers the near names, or all where none is near."""
     names = sorted(known)

@@ -184,7 +184,9 @@ def score_run(
         metrics = score.load_metrics(context) if metrics is None else metrics
         hypotheses = [predictions[study.study_id] for study in selection.studies]
         sections: dict[str, Any] = {}
-        per_study: dict[str, dict[str, Any]] = {s.study_id: {"study_id": s.study_id} for s in selection.studies}
+        per_study: dict[str, dict[str, Any]] = {
+            s.study_id: {"study_id": s.study_id, "patient_id": s.patient_id} for s in selection.studies
+        }
         with progress(f"{run['model']}: scoring", len(SECTIONS) * len(metrics)) as advance:
             for section in SECTIONS:
                 scored = score.score_pairs(

@@ -5,23 +5,63 @@ Nothing here flips an image: left and right, and the side of the heart, are find
 
 from __future__ import annotations
 
+import contextlib
+import math
 import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from benchmark.errors import UserError
+from benchmark.errors import ImageError
 
 MAX_PIXELS = 89_478_485
 """More are refused as a decompression bomb: Pillow's own limit, eleven times the largest image of MIMIC-CXR."""
+
+SPARE = 1.9
+"""How many times the size wanted a JPEG must still have when it is decoded at a reduced scale. With that much left for
+Pillow's filter the result is on average within half a grey level of resizing the whole picture; with 1.75 it is not."""
 
 _UNREADABLE = (OSError, SyntaxError, ValueError, TypeError, IndexError, EOFError, struct.error)
 """What Pillow's decoders raise on damaged files."""
 
 
-class ImageError(UserError):
-    """An image file that cannot be used; the message is one sentence that names the file."""
+@dataclass(frozen=True)
+class Geometry:
+    """How a picture becomes a square: the same for training, evaluation and the cache."""
+
+    size: int
+    """Side of the square in pixels."""
+    keep_aspect: bool = True
+    """Whether the long side becomes `size` and black fills up to the square, half on either side; otherwise the picture
+    is squashed, as the original Vision-GPT2 does."""
+
+    def fit(self, image: Image.Image) -> np.ndarray:
+        """A grey image as uint8 of shape (size, size)."""
+        return self._square(_resized(image, self.inner(image.size)))
+
+    def read(self, path: Path) -> np.ndarray:
+        """`fit(read_grey(path))`, but a JPEG much larger than the square is decoded at a half, a quarter or an eighth.
+
+        That is twice as fast, and within half a grey level on average. A picture of less than `2 * SPARE` times the
+        square's size comes out the same to the bit (one that its EXIF orientation turns, to the last grey level).
+        Raises ImageError as `read_grey` does.
+        """
+        return self._square(_read(path, self))
+
+    def inner(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Width and height in the square of a picture of that width and height."""
+        if not self.keep_aspect:
+            return self.size, self.size
+        scale = self.size / max(size)
+        return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+    def _square(self, inner: Image.Image) -> np.ndarray:
+        square = Image.new("L", (self.size, self.size))
+        square.paste(inner, ((self.size - inner.width) // 2, (self.size - inner.height) // 2))
+        return np.array(square)
 
 
 def read_grey(path: Path) -> Image.Image:
@@ -29,21 +69,61 @@ def read_grey(path: Path) -> Image.Image:
 
     - 12- and 16-bit grey and floats are stretched from their own smallest and largest value to 0-255; Pillow's
       `convert` would clip them at 255. An image of one value comes out black.
+    - DICOM files say themselves which values are black and white (see `_dicom`).
     - A palette is looked up, since its indices are no grey values.
     - Transparent pixels are laid over black, the background of a radiograph; the colour stored under them is arbitrary.
     - Of several frames the first is taken.
 
     Raises ImageError where the file is missing, empty, cut short, no image, or implausibly large.
     """
+    return _read(path, None)
+
+
+def _read(path: Path, geometry: Geometry | None) -> Image.Image:
+    """The picture as `read_grey` has it, in the size that it has in the geometry's square where one is given."""
     path = Path(path)
-    try:
+    with _named(path):
         if path.stat().st_size == 0:
             raise ImageError(f"{path} is empty (0 bytes).")
+        if _is_dicom(path):
+            from benchmark import _dicom
+
+            grey = _dicom.read(path, MAX_PIXELS)
+            return _resized(grey, geometry.inner(grey.size)) if geometry else grey
         with Image.open(path) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ImageError(f"{path} claims {image.width} × {image.height} pixels, more than is plausible.")
+            inner = geometry.inner(image.size) if geometry else image.size
+            box = _decode_reduced(image, inner)
             image.load()
-            return _grey(ImageOps.exif_transpose(image))
+            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+            grey = _resized(_grey(image), inner, box)
+            grey.getexif()[ExifTags.Base.Orientation] = orientation
+            return ImageOps.exif_transpose(grey)
+
+
+def _decode_reduced(image: Image.Image, inner: tuple[int, int]) -> tuple[float, float, float, float] | None:
+    """Have a much larger JPEG decoded at a reduced scale. Returns the part of what will be decoded that is the picture:
+    the scales are whole, the sizes need not be."""
+    wanted = math.ceil(inner[0] * SPARE), math.ceil(inner[1] * SPARE)
+    if min(image.width // wanted[0], image.height // wanted[1]) < 2:
+        return None
+    drafted = image.draft("L", wanted)
+    return drafted[1] if drafted else None
+
+
+def _resized(
+    image: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float] | None = None
+) -> Image.Image:
+    # Pillow's bilinear filter averages over all pixels it leaves out, so thin lines survive the reduction.
+    return image.resize(size, Image.Resampling.BILINEAR, box)
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Whatever goes wrong with a file, as one sentence with its name."""
+    try:
+        yield
     except FileNotFoundError:
         raise ImageError(f"{path} does not exist.") from None
     except Image.DecompressionBombError:
@@ -54,23 +134,9 @@ def read_grey(path: Path) -> Image.Image:
         raise ImageError(f"{path} cannot be decoded, it may be cut short or damaged ({error}).") from None
 
 
-def fit(image: Image.Image, size: int, keep_aspect: bool = True) -> np.ndarray:
-    """A grey image as uint8 of shape (size, size).
-
-    With `keep_aspect` the long side becomes `size` and black fills up to the square, half on either side; without,
-    the image is squashed, as the original Vision-GPT2 does.
-    """
-    width, height = image.size
-    if keep_aspect:
-        scale = size / max(width, height)
-        inner = max(1, round(width * scale)), max(1, round(height * scale))
-    else:
-        inner = size, size
-    # Pillow's bilinear filter averages over all pixels it leaves out, so thin lines survive the reduction.
-    small = image.resize(inner, Image.Resampling.BILINEAR)
-    square = Image.new("L", (size, size))
-    square.paste(small, ((size - inner[0]) // 2, (size - inner[1]) // 2))
-    return np.asarray(square)
+def _is_dicom(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
 
 
 def _grey(image: Image.Image) -> Image.Image:

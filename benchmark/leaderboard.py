@@ -1,17 +1,24 @@
 """Aggregated scores to leaderboards: one CSV and one Markdown table per data set and split.
 
 The files under `results/scores/` are the only input, so `check` can tell whether a leaderboard is what they give.
+
+Rows that cannot be told apart share a place. A new place begins where every row above differs from every row from there
+on, by a paired test (`pairs.json`) whose p, after Holm's correction for all tested pairs of the ranked rows, is below
+ALPHA; the rank is 1 plus the number of rows in the places above (the clusters of Koehn, IWSLT 2012). Rows that were not
+tested against one another stand in places of their own unless their values are equal, and `rank_basis` says `untested`.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmark import pairs, statistics
 from benchmark.errors import UserError
 from benchmark.schema import SECTIONS
 from benchmark.store import read_json, write_text
@@ -30,11 +37,19 @@ METRICS = (
 RANKED_BY = "cider"
 """CIDEr, because it weighs what is rare: a constant report gets little of it, while its BLEU can pass for a model's."""
 
+ALPHA = 0.05
+"""Two rows differ where the corrected p of their test is below this."""
+ONE_REPORT = 0.99
+"""A model whose commonest report has this share of all writes the same report for every image."""
+
 BEFORE_METRICS = ("rank", "model", "preset", "run_id", "section", "n", "n_unscored", "n_empty")
 AFTER_METRICS = (
     f"{RANKED_BY}_low",
     f"{RANKED_BY}_high",
+    "rank_basis",
     "grounding_gap",
+    "grounding_gap_low",
+    "grounding_gap_high",
     "distinct_reports",
     "commonest_share",
     "ended_share",
@@ -68,27 +83,39 @@ def boards(results: Path) -> list[Board]:
     return [read_board(folder) for folder in folders if any(folder.glob("*.json"))]
 
 
-def read_board(folder: Path) -> Board:
-    """The leaderboard of one folder of aggregates. Raises UserError for a file that is none."""
+def read_entries(folder: Path) -> list[dict[str, Any]]:
+    """The aggregates of one folder, oldest first. Raises UserError for a file that is none."""
     entries = []
     for path in sorted(folder.glob("*.json")):
-        if path.name == "pairs.json":
+        if path.name == pairs.NAME:
             continue
         entry = read_json(path)
         if "sections" not in entry or "run_id" not in entry:
             raise UserError(f"{path} holds no aggregated scores. Remove it, or run `bench eval` again.")
         entries.append(entry)
-    newest: dict[tuple[str, ...], dict[str, Any]] = {}
-    for entry in sorted(entries, key=lambda entry: (entry["date"], entry["run_id"])):
-        newest[_identity(entry)] = entry
-    shown = list(newest.values())
+    return sorted(entries, key=lambda entry: (entry["date"], entry["run_id"]))
+
+
+def newest_entries(entries: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of each model and its settings the newest run alone, those with a control included."""
+    return list({_identity(entry): entry for entry in entries}.values())
+
+
+def read_board(folder: Path) -> Board:
+    """The leaderboard of one folder of aggregates. Raises UserError for a file that is none."""
+    entries = read_entries(folder)
+    shown = newest_entries(entries)
+    tests = pairs.read(folder)
     controls = {_identity({**e, "control": ""}): e for e in shown if e["control"] == "shuffle"}
     scored = {key for e in shown for section in e["sections"].values() for key in section["metrics"]}
     metrics = (*METRICS, *sorted(scored - set(METRICS)))
     rows = [
-        _row(e, name, metrics, controls.get(_identity(e))) for e in shown if not e["control"] for name in e["sections"]
+        _row(e, name, metrics, controls.get(_identity(e)), tests)
+        for e in shown
+        if not e["control"]
+        for name in e["sections"]
     ]
-    return Board(folder.name, _ranked(rows), metrics, len(entries) - len(shown))
+    return Board(folder.name, _ranked(rows, tests), metrics, len(entries) - len(shown))
 
 
 def _identity(entry: Mapping[str, Any]) -> tuple[str, ...]:
@@ -97,14 +124,21 @@ def _identity(entry: Mapping[str, Any]) -> tuple[str, ...]:
     return (*(str(entry[key]) for key in keys), str(entry["seed"]))
 
 
-def _row(entry: Mapping[str, Any], section: str, keys: Sequence[str], shuffled: Mapping[str, Any] | None) -> Row:
+def _row(
+    entry: Mapping[str, Any],
+    section: str,
+    keys: Sequence[str],
+    shuffled: Mapping[str, Any] | None,
+    tests: pairs.Pairs,
+) -> Row:
     scores = entry["sections"][section]
     values = scores["metrics"]
     ranked = values.get(RANKED_BY, {})
     row = {
-        **{key: entry[key] for key in ("model", "preset", "run_id", "note", "fingerprint", "commit", "date")},
+        **{key: entry[key] for key in ("model", "preset", "run_id", "fingerprint", "commit", "date")},
         **{key: entry["reports"][key] for key in ("distinct_reports", "commonest_share", "ended_share")},
         **{name: values.get(name, {}).get("value") for name in keys},
+        "note": "; ".join(filter(None, (entry["note"], _sameness(entry["reports"])))),
         "section": section,
         "n": scores["n"] - scores["n_unscored"],
         "n_unscored": scores["n_unscored"],
@@ -119,10 +153,20 @@ def _row(entry: Mapping[str, Any], section: str, keys: Sequence[str], shuffled: 
         without = other.get("metrics", {}).get(RANKED_BY, {}).get("value")
         if row[RANKED_BY] is not None and without is not None and other["signature"] == scores["signature"]:
             row["grounding_gap"] = row[RANKED_BY] - without
+            test = tests.find(_group(row), entry["run_id"], shuffled["run_id"], RANKED_BY)
+            row |= {f"grounding_gap_{end}": test[end] for end in ("low", "high")} if test else {}
     return row
 
 
-def _ranked(rows: Iterable[Row]) -> list[Row]:
+def _sameness(reports: Mapping[str, Any]) -> str:
+    return "writes one report for every image" if reports["commonest_share"] >= ONE_REPORT else ""
+
+
+def _group(row: Row) -> pairs.Key:
+    return row["section"], row["fingerprint"], row["signature"]
+
+
+def _ranked(rows: Iterable[Row], tests: pairs.Pairs) -> list[Row]:
     """Rows by section and score. Only rows of the newest data and signatures are ranked; what differs says so."""
     ordered: list[Row] = []
     rows = list(rows)
@@ -133,13 +177,33 @@ def _ranked(rows: Iterable[Row]) -> list[Row]:
         latest = max(here, key=lambda row: (row["date"], row["run_id"]))
         reasons = [_why_not_ranked(row, latest) for row in here]
         ranked = [row for row, reason in zip(here, reasons, strict=True) if not reason]
-        for rank, row in enumerate(sorted(ranked, key=_worst_last), 1):
-            ordered.append({**row, "rank": rank})
+        ordered += _placed(sorted(ranked, key=_worst_last), tests)
         others = [(row, reason) for row, reason in zip(here, reasons, strict=True) if reason]
         for row, reason in sorted(others, key=lambda pair: _worst_last(pair[0])):
             note = "; ".join(filter(None, (row["note"], f"not ranked: {reason}")))
             ordered.append({**row, "rank": None, "note": note})
     return ordered
+
+
+def _placed(rows: Sequence[Row], tests: pairs.Pairs) -> list[Row]:
+    """The rows, best first, with `rank` and `rank_basis` (see the head of this file)."""
+    p = {}
+    for i, j in itertools.combinations(range(len(rows)), 2):
+        test = tests.find(_group(rows[i]), rows[i]["run_id"], rows[j]["run_id"], RANKED_BY)
+        if test is not None:
+            p[i, j] = test["p"]
+    corrected = dict(zip(p, statistics.holm(list(p.values())), strict=True))
+
+    def apart(i: int, j: int) -> bool:
+        return rows[i][RANKED_BY] != rows[j][RANKED_BY] and corrected.get((i, j), 0.0) < ALPHA
+
+    placed: list[Row] = []
+    for k, row in enumerate(rows):
+        begins = all(apart(i, j) for i in range(k) for j in range(k, len(rows)))
+        tested = all((min(i, k), max(i, k)) in p for i in range(len(rows)) if i != k)
+        rank = k + 1 if begins else placed[-1]["rank"]
+        placed.append({**row, "rank": rank, "rank_basis": "tested" if tested else "untested"})
+    return placed
 
 
 def _why_not_ranked(row: Row, latest: Row) -> str:
@@ -194,8 +258,10 @@ SHOWN = {
 """Columns of the tables that people read, and their headings."""
 
 EXPLANATION = (
-    "Ranked by CIDEr, with its 95 % interval over patients. gap: CIDEr lost when the images are shuffled among the "
-    "studies. distinct: how many different reports were written."
+    "Ranked by CIDEr, with its 95 % interval over patients. Rows share a place unless every row above it differs from "
+    "every row from it on (paired randomisation of patients, p < 0.05 after Holm's correction); ?: not tested against "
+    "every other row. gap: CIDEr lost when the images are shuffled among the studies. distinct: how many different "
+    "reports were written."
 )
 
 
@@ -213,6 +279,8 @@ def _shown(row: Row, column: str) -> str:
         low, high = row.get(f"{RANKED_BY}_low"), row.get(f"{RANKED_BY}_high")
         return "" if low is None or high is None else f"{low:.3f}–{high:.3f}"
     value = row.get(column)
+    if column == "rank" and row.get("rank_basis") == "untested":
+        return f"{value}?"
     if value is None:
         return "–" if column in ("rank", *METRICS) else ""
     return f"{value:.3f}" if isinstance(value, float) else str(value)

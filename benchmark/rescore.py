@@ -1,98 +1,215 @@
-"""Scoring by itself: files of texts, or a run folder that is there already."""
+"""Scoring by itself: files of texts, under any protocols, or a run folder that is there already."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmark import evaluate, opening, provenance
-from benchmark.contracts import MetricContext
+from benchmark import evaluate, matching, opening, predictions_in, provenance
+from benchmark.console import progress, say
+from benchmark.contracts import Dataset, MetricContext
 from benchmark.errors import UserError
-from benchmark.schema import SECTIONS, section_text
-from benchmark.store import RunFolder, read_json, read_jsonl
+from benchmark.matching import Row
+from benchmark.predictions_in import Text, Texts
+from benchmark.protocols import Protocol
+from benchmark.schema import SECTIONS
+from benchmark.store import RunFolder, read_json
 
 
-def read_texts(path: Path, section: str) -> dict[str, str]:
-    """Texts by study_id from a JSONL of `study_id` and `text`, or `findings` and `impression`.
+@dataclass(frozen=True)
+class Order:
+    """What is to be done with the texts, whatever they are scored against."""
 
-    Without a `section`, `text` where a line has it, else both sections joined. Raises UserError with the line's number
-    for what cannot be read, a study that stands there twice, or a section that a line lacks.
+    protocols: Sequence[str] = ("default",)
+    section: str = ""
+    """One of SECTIONS; empty for each protocol's own, or in two files for the texts as they are."""
+    missing: str = "fail"
+    """One of matching.POLICIES."""
+    training_texts: Path | None = None
+    context: MetricContext = field(default_factory=MetricContext)
+    """`extra["folders"]` gives folders of hub ids."""
+
+
+class _References(ABC):
+    """What hypotheses are scored against, under any protocol."""
+
+    def __init__(self, section: str):
+        self._section = section
+
+    known: Sequence[str] = ()
+    """Ids that hypotheses may have without being scored."""
+
+    @abstractmethod
+    def section(self, protocol: Protocol) -> str:
+        """One of SECTIONS, or empty for texts as they are."""
+
+    @abstractmethod
+    def rows(self, protocol: Protocol) -> list[Row]:
+        """Raises UserError where the protocol has none."""
+
+    @abstractmethod
+    def training_texts(self, protocol: Protocol) -> Sequence[str]:
+        """Raises UserError where there are none."""
+
+    def canonical(self, given: str) -> str:
+        """The id that is meant."""
+        return given
+
+
+class _File(_References):
+    """A file of references. A protocol's unit cannot be known, so a row is an id of the file."""
+
+    def __init__(self, texts: Texts, section: str):
+        super().__init__(section)
+        self._texts = texts.by_id
+        for study, of_id in texts.by_id.items():
+            if len(of_id) > 1:
+                where = of_id[1].where
+                raise UserError(f"{where}: study {study} stands there twice. Keep one reference for each study.")
+
+    def section(self, protocol: Protocol) -> str:
+        return self._section
+
+    def rows(self, protocol: Protocol) -> list[Row]:
+        return [Row(study, study, (), self._expected(self._texts[study][0], protocol)) for study in sorted(self._texts)]
+
+    def training_texts(self, protocol: Protocol) -> Sequence[str]:
+        raise UserError(
+            f"The protocol {protocol.name} has a vocabulary of training texts: name them with --training-texts, or "
+            "score against a data set (--dataset)."
+        )
+
+    def _expected(self, text: Text, protocol: Protocol) -> str:
+        if self._section and not text.in_one():
+            return protocol.reference_text(self._section, text.findings or "", text.impression or "")
+        return text.section(self._section, protocol.joined)
+
+
+class _Split(_References):
+    """A data set's split."""
+
+    def __init__(self, dataset: Dataset, split: str, section: str):
+        super().__init__(section)
+        self._dataset = dataset
+        self._split = split
+        self.known = [study.study_id for study in dataset.listed(split)]
+
+    def section(self, protocol: Protocol) -> str:
+        return self._section or protocol.TARGET
+
+    def rows(self, protocol: Protocol) -> list[Row]:
+        found, left_out = matching.dataset_rows(self._dataset, self._split, self.section(protocol), protocol)
+        if left_out:
+            say(f"{protocol.name}: {len(left_out)} studies left out, since its unit is: {protocol.UNIT}.")
+        if not found:
+            raise UserError(f"{protocol.name} scores nothing in this split: its unit is {protocol.UNIT}.")
+        return found
+
+    def training_texts(self, protocol: Protocol) -> Sequence[str]:
+        if "train" not in self._dataset.splits:
+            raise UserError(
+                f"The protocol {protocol.name} has a vocabulary of training texts, and {self._dataset.name} has no "
+                "training split here: name them with --training-texts."
+            )
+        rows, _ = matching.dataset_rows(self._dataset, "train", self.section(protocol), protocol)
+        return [row.reference for row in rows]
+
+    def canonical(self, given: str) -> str:
+        return self._dataset.canonical_id(given)
+
+
+def score_files(hypotheses: Path, references: Path, order: Order) -> dict[str, Any]:
+    """Score one file of texts against another, matched by id in any order; plain lines are matched line by line.
+
+    Returns `{"protocols": {name: scores}}`. Raises UserError where ids do not match and the policy is `fail`.
     """
-    if not path.is_file():
-        raise UserError(f"No such file: {path}.")
-    found: dict[str, str] = {}
-    for number, line in read_jsonl(path):
-        where = f"{path}, line {number}"
-        if not line.get("study_id"):
-            raise UserError(f"{where}: no study_id. Each line needs study_id and text.")
-        study = str(line["study_id"])
-        if study in found:
-            raise UserError(f"{where}: study {study} stands there twice. Keep one line for each study.")
-        found[study] = _text_of(line, section, where)
-    if not found:
-        raise UserError(f"{path} is empty. Each line needs study_id and text.")
-    return found
+    written, expected = predictions_in.read(hypotheses), predictions_in.read(references, references=True)
+    if written.numbered != expected.numbered:
+        without = written if written.numbered else expected
+        raise UserError(f"{without.path} has no study ids, but the other file has. Give both ids, or neither.")
+    return _score(written, _File(expected, order.section), order)
 
 
-def _text_of(line: dict[str, Any], section: str, where: str) -> str:
-    parts = {key: line.get(key) for key in ("text", "findings", "impression")}
-    wrong = [key for key, value in parts.items() if value is not None and not isinstance(value, str)]
-    if wrong:
-        raise UserError(f'{where}: {wrong[0]} is {parts[wrong[0]]!r}, not a text. Write "" for an empty report.')
-    if section:
-        if parts["findings"] is None and parts["impression"] is None:
-            raise UserError(f"{where}: neither findings nor impression. Leave --section away to score `text`.")
-        return section_text(section, parts["findings"] or "", parts["impression"] or "")
-    if parts["text"] is not None:
-        return parts["text"]
-    if parts["findings"] is None and parts["impression"] is None:
-        raise UserError(f'{where}: no text, findings or impression. Write "" for an empty report.')
-    return " ".join(part for part in (parts["findings"], parts["impression"]) if part)
+def score_against(hypotheses: Path, dataset: Dataset, split: str, order: Order) -> dict[str, Any]:
+    """Score a file of texts against a data set's own references, matched by study or image id.
 
-
-def score_files(hypotheses: Path, references: Path, section: str, context: MetricContext) -> dict[str, Any]:
-    """Score one file of texts against another, matched by study_id in any order.
-
-    Raises UserError where the two do not hold the same studies.
+    Returns `{"protocols": {name: scores}}` and what data they are of. Raises UserError as `score_files` does.
     """
-    from benchmark import protocols, score
-    from benchmark.console import progress
+    written = predictions_in.read(hypotheses)
+    if written.numbered:
+        raise UserError(f"{hypotheses} has no study ids, so its texts cannot be matched with {dataset.name}.")
+    selection = evaluate.select(dataset, split, None)
+    scored = _score(written, _Split(dataset, selection.split, order.section), order)
+    fingerprint = provenance.fingerprint(selection.studies, selection.references)
+    return {"dataset": dataset.name, "split": selection.split, "fingerprint": fingerprint, **scored}
 
-    if section and section not in SECTIONS:
-        raise UserError(f"--section takes {', '.join(SECTIONS)}, not '{section}'.")
-    written, expected = read_texts(hypotheses, section), read_texts(references, section)
-    _same_studies(hypotheses, set(written), references, set(expected))
-    studies = sorted(expected)
-    metrics = score.load_metrics(context)
-    with progress("Scoring", len(metrics)) as advance:
+
+def _score(hypotheses: Texts, references: _References, order: Order) -> dict[str, Any]:
+    if order.section and order.section not in SECTIONS:
+        raise UserError(f"--section takes {', '.join(SECTIONS)}, not '{order.section}'.")
+    chosen = [_load(name, references, order) for name in dict.fromkeys(order.protocols)]
+    for protocol in chosen:
+        if order.section and order.section not in protocol.sections:
+            say(f"{protocol.name}: scored on {order.section}, but its source scores {' or '.join(protocol.sections)}.")
+    matched = [_matched(hypotheses, protocol, references, order.missing) for protocol in chosen]
+    found = {
+        protocol.name: {"section": references.section(protocol), **_scored(protocol, pairs, order)}
+        for protocol, pairs in zip(chosen, matched, strict=True)
+    }
+    refusals = [scored["refused"] for scored in found.values()]
+    if all(refusals):
+        raise UserError(" ".join(refusals))
+    return {"protocols": found}
+
+
+def _load(name: str, references: _References, order: Order) -> Protocol:
+    """The protocol, with its vocabulary where it has one."""
+    from benchmark import protocols
+
+    protocol = protocols.load(name, order.context.extra.get("folders"))
+    if not protocol.NEEDS_TRAINING_TEXTS:
+        return protocol
+    if order.training_texts is None:
+        return protocol.fitted(references.training_texts(protocol))
+    texts = predictions_in.read(order.training_texts, references=True).by_id.values()
+    section = references.section(protocol)
+    return protocol.fitted([text.section(section, protocol.joined) for of_id in texts for text in of_id])
+
+
+def _matched(hypotheses: Texts, protocol: Protocol, references: _References, policy: str) -> matching.Pairs:
+    section = references.section(protocol)
+
+    def write(text: Text) -> str:
+        # A whole report that a protocol joins with headings keeps its own.
+        whole = section == "report" and text.text is not None and protocol.KEEPS_HEADINGS
+        return text.section("" if whole else section, protocol.joined)
+
+    rows = references.rows(protocol)
+    return matching.match(hypotheses, rows, references.known, references.canonical, write, policy)
+
+
+def _scored(protocol: Protocol, pairs: matching.Pairs, order: Order) -> dict[str, Any]:
+    from benchmark import score
+
+    metrics = protocol.metrics(order.context)
+    with progress(f"{protocol.name}: scoring", len(metrics)) as advance:
         scored = score.score_pairs(
-            studies,
-            studies,
-            [written[study] for study in studies],
-            [expected[study] for study in studies],
-            protocol=protocols.load("default"),
+            [row.study_id for row in pairs.rows],
+            [row.patient_id for row in pairs.rows],
+            pairs.hypotheses,
+            [row.reference for row in pairs.rows],
+            protocol=protocol,
             metrics=metrics,
             progress=advance,
         )
-    return scored.to_dict()
+    return {"policy": pairs.counts(order.missing), "refused": scored.refused, **scored.to_dict()}
 
 
-def _same_studies(hypotheses: Path, written: set[str], references: Path, expected: set[str]) -> None:
-    for without, which, path in (
-        (expected - written, "no hypothesis", hypotheses),
-        (written - expected, "no reference", references),
-    ):
-        if without:
-            raise UserError(
-                f"{len(without)} studies have {which} in {path}, such as {min(without)}. Both files must hold the same "
-                'studies; a report that could not be made is a line with "text": "".'
-            )
-
-
-def score_folder(
-    folder: Path, root: Path | None, reports_root: Path | None, results: Path, context: MetricContext
-) -> dict[str, Any]:
-    """Score a run folder anew against the data set that it names. Raises UserError where that holds other data now."""
+def open_run(folder: Path, root: Path | None, reports_root: Path | None, results: Path) -> tuple[RunFolder, Dataset]:
+    """A run folder with the data set that it names. Raises UserError where the folder is no run's."""
     run_folder = RunFolder(folder)
     if not run_folder.record.exists():
         raise UserError(f"{folder} is no run folder: it has no run.json.")
@@ -104,7 +221,34 @@ def score_folder(
         results,
         run["data_options"],
     )
+    return run_folder, dataset
+
+
+def score_folder(run_folder: RunFolder, dataset: Dataset, results: Path, context: MetricContext) -> dict[str, Any]:
+    """Score a run folder anew under the default protocol, all sections, and keep the scores in it.
+
+    Returns scores by section. Raises UserError where the data set is not what the run was generated for.
+    """
+    selection = _selection(run_folder, dataset)
+    sections: dict[str, Any] = evaluate.score_run(run_folder, selection, results, context)["sections"]
+    return sections
+
+
+def score_run_under(run_folder: RunFolder, dataset: Dataset, order: Order) -> dict[str, Any]:
+    """Score a run's predictions under protocols as those of a file, and write nothing into the folder.
+
+    Raises UserError as `score_folder` and `score_against` do.
+    """
+    _selection(run_folder, dataset)
+    return score_against(run_folder.predictions, dataset, read_json(run_folder.record)["split"], order)
+
+
+def _selection(run_folder: RunFolder, dataset: Dataset) -> evaluate.Selection:
+    """The studies of a run. Raises UserError where the data set holds others now."""
+    run: Mapping[str, Any] = read_json(run_folder.record)
     selection = evaluate.select(dataset, run["split"], run["n"] if run["limited"] else None)
     if provenance.fingerprint(selection.studies, selection.references) != run["fingerprint"]:
-        raise UserError(f"{dataset.root} holds other data than {folder} was generated for. Run `bench eval` again.")
-    return evaluate.score_run(run_folder, selection, results, context)["sections"]
+        raise UserError(
+            f"{dataset.root} holds other data than {run_folder.path} was generated for. Run `bench eval` again."
+        )
+    return selection

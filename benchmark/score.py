@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmark import registry, statistics
+from benchmark import protocols, registry, statistics
 from benchmark.contracts import Metric, MetricContext, Unavailable
 from benchmark.protocols import Protocol
 
@@ -29,7 +30,7 @@ class MetricScore:
     """None where it could not be computed."""
     low: float | None
     high: float | None
-    """Ends of the 95 % percentile interval, patients resampled; None without a value or without draws."""
+    """Ends of the 95 % interval (`statistics.interval`), patients resampled; None without a value or without draws."""
     n_scored: int
     n_unscored: int
     seconds: float
@@ -65,6 +66,8 @@ class SectionScores:
     """By metric: additive statistics of the scored studies, shape (n_scored, columns)."""
     values: Mapping[str, np.ndarray]
     """By key: each scored study's own value, shape (n_scored,). Corpus BLEU and METEOR are not the mean of these."""
+    refused: str = ""
+    """Why the protocol could not prepare the texts, so that no metric has a value; empty where it could."""
 
     @property
     def signature(self) -> str:
@@ -82,8 +85,13 @@ class SectionScores:
             "draws": self.draws,
             "seed": self.seed,
             "signature": self.signature,
-            "metrics": {key: asdict(score) for key, score in self.metrics.items()},
+            "metrics": {key: asdict(score) | self._signatures(score) for key, score in self.metrics.items()},
         }
+
+    def _signatures(self, score: MetricScore) -> dict[str, str]:
+        """Both forms of the signature of one number; empty where there is no number."""
+        long = f"{self.protocol} {score.signature}" if score.signature else ""
+        return {"signature_long": long, "signature_short": short_signature(long)}
 
     def per_study(self) -> dict[str, dict[str, Any] | None]:
         """`{"values": by key, "rows": by metric}` by study id, as JSON types; None for a study that was not scored."""
@@ -96,13 +104,25 @@ class SectionScores:
         return found
 
 
+def short_signature(long: str) -> str:
+    """`default.v1|bleu|1f3a9c2e`: protocol, metric, and 8 hexadecimal digits of the SHA-256 of the long form.
+
+    The long form is a protocol's signature, a space, and a metric's. Numbers whose short forms agree were made alike.
+    """
+    protocol, _, metric = long.partition(" ")
+    fields = dict(part.partition(":")[::2] for part in protocol.split("|"))
+    digest = hashlib.sha256(long.encode("utf-8")).hexdigest()[:8]
+    return f"{fields['protocol']}.v{fields['version']}|{metric.partition('|')[0]}|{digest}" if long else ""
+
+
 def load_metrics(context: MetricContext, names: Sequence[str] | None = None) -> list[Metric]:
-    """Instances of the metrics named, else of all. Nothing is started or loaded before a metric is used.
+    """Instances of the metrics named, else of the default protocol's. Nothing is started before a metric is used.
 
     Raises UserError for an unknown name.
     """
-    chosen = registry.METRICS.names() if names is None else names
-    return [registry.METRICS.load(name)(context) for name in chosen]
+    if names is None:
+        return protocols.load("default").metrics(context)
+    return [registry.METRICS.load(name)(context) for name in names]
 
 
 def metric_name(metric: Metric) -> str:
@@ -135,7 +155,8 @@ def score_pairs(
 
     scored = np.array([any(map(str.isalnum, reference)) for reference in references], dtype=bool)
     kept = [i for i, each in enumerate(scored) if each]
-    texts = _Texts([hypotheses[i] for i in kept], [references[i] for i in kept], protocol)
+    written = [hypotheses[i] for i in kept]
+    texts = _Texts(written, [references[i] for i in kept], protocol)
     rows: dict[str, np.ndarray] = {}
     results: dict[str, _Result] = {}
     for metric in metrics:
@@ -147,6 +168,7 @@ def score_pairs(
             progress(1)
 
     resampled = _resample(rows, [patients[i] for i in kept], draws, seed)
+    clusters = statistics.effective_clusters([patients[i] for i in kept])
     scores: dict[str, MetricScore] = {}
     values: dict[str, np.ndarray] = {}
     for metric in metrics:
@@ -157,7 +179,7 @@ def score_pairs(
             corpus, drawn = metric.aggregate(result.rows.sum(axis=0)), metric.aggregate(resampled[name])
             values.update(metric.aggregate(result.rows))
         for key in metric.KEYS:
-            low, high = statistics.interval(drawn[key], LEVEL) if drawn and draws else (None, None)
+            low, high = statistics.interval(drawn[key], LEVEL, clusters) if drawn and draws else (None, None)
             scores[key] = MetricScore(
                 metric=name,
                 value=float(corpus[key]) if corpus else None,
@@ -175,7 +197,7 @@ def score_pairs(
         n=len(study_ids),
         n_patients=len({patients[i] for i in kept}),
         n_unscored=len(study_ids) - len(kept),
-        n_empty_hypotheses=sum(not text for text in texts.hypotheses),
+        n_empty_hypotheses=sum(not text.strip() for text in written),
         draws=draws,
         seed=seed,
         metrics=scores,
@@ -183,20 +205,32 @@ def score_pairs(
         scored=scored,
         rows=rows,
         values=values,
+        refused=texts.refused,
     )
 
 
 class _Texts:
-    """The scored pairs, cleaned, and tokenized once for all metrics when the first asks."""
+    """The scored pairs as the protocol prepares them, tokenized once for all metrics when the first asks."""
 
     def __init__(self, hypotheses: Sequence[str], references: Sequence[str], protocol: Protocol):
-        self.hypotheses = [protocol.clean(text) for text in hypotheses]
-        self.references = [protocol.clean(text) for text in references]
+        self.hypotheses: list[str] = []
+        self.references: list[str] = []
+        self.refused = ""
         self._protocol = protocol
         self._tokens: tuple[list[str], list[str]] | None = None
+        try:
+            self.hypotheses = [protocol.hypothesis(text) for text in hypotheses]
+            self.references = [protocol.reference(text) for text in references]
+        except Unavailable as missing:
+            self.refused = str(missing)
 
     def pairs(self, kind: str) -> tuple[list[str], list[str]]:
-        """Hypotheses and references as a metric's INPUT wants them. Raises Unavailable where the tokenizer is."""
+        """Hypotheses and references as a metric's INPUT wants them.
+
+        Raises Unavailable where the protocol cannot prepare them, or its tokenizer is not available.
+        """
+        if self.refused:
+            raise Unavailable(self.refused)
         if kind == "text":
             return self.hypotheses, self.references
         if kind != "tokens":
@@ -223,7 +257,7 @@ def _run(metric: Metric, texts: _Texts) -> _Result:
     rows, signature, reason = None, "", ""
     try:
         signature = metric.signature
-        if texts.references:
+        if texts.references or texts.refused:
             pairs = texts.pairs(metric.INPUT)
             began = time.perf_counter()  # Tokens are made once for all metrics: no single one's time.
             rows = np.asarray(metric.rows(*pairs), dtype=float)

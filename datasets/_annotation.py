@@ -19,7 +19,7 @@ def read_annotation(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is not a JSON file: {error}. Fetch it again.") from None
     if not isinstance(content, dict) or not all(isinstance(entries, list) for entries in content.values()):
         raise UserError(f"{path} is not R2Gen's annotation.json: it holds no lists of studies by split.")

@@ -1,13 +1,17 @@
 """MIMIC-CXR 2.x in DICOM: the record list, `files/…/<dicom_id>.dcm`, and the report files.
 
 The release has neither a split nor view positions in a table: the split comes from MIMIC-CXR-JPG's split table, laid
-beside the record list, the positions from its metadata table if that lies there, too, else from the images' headers.
+beside the record list or the reports, the positions from its metadata table if that lies there, too, else from the
+images' headers.
 """
 
 from __future__ import annotations
 
+import struct
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,16 +20,34 @@ from benchmark.console import progress
 from benchmark.contracts import Problem
 from benchmark.errors import UserError
 
-from ._entries import Entry
-from ._mimic_jpg import image_path
+from ._entries import NO_IMAGE, Entry
+from ._mimic_jpg import image_path, some_images
 from ._mimic_layout import Layout
 from ._mimic_reports import Reports
 from ._mimic_studies import Row, Rules
-from ._mimic_tables import VIEW_NAMES, Tables
+from ._mimic_tables import Tables, view_of_code
 from ._tables import find_table, read_table
 
 RECORDS = "cxr-record-list"
 NO_SPLIT = "image not in the split table"
+NO_RECORD = "image not in the record list"
+BAD_HEADER = "DICOM header cannot be read"
+DAMAGE = frozenset({NO_SPLIT, NO_RECORD, BAD_HEADER})
+
+_UNREADABLE = (
+    AttributeError,
+    EOFError,
+    IndexError,
+    KeyError,
+    NotImplementedError,
+    OSError,
+    OverflowError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+"""What pydicom raises on damaged headers."""
 
 
 class Dicom(Layout):
@@ -41,27 +63,37 @@ class Dicom(Layout):
     def __init__(self, root: Path, reports_root: Path | None = None, options: Mapping[str, str] | None = None):
         super().__init__(root, reports_root, options)
         self.reports = Reports(reports_root or self.root)
-        self._headers: dict[str, str] = {}
+        self._headers: dict[str, tuple[str | None, str]] = {}
 
     @classmethod
     def recognise(cls, root: Path) -> bool:
         return find_table(root, RECORDS) is not None
+
+    def has_images(self) -> bool:
+        return some_images(self.image_folder, ".dcm")
 
     @property
     def words(self) -> str:
         return "MIMIC-CXR 2.x in DICOM"
 
     @cached_property
-    def tables(self) -> Tables:
-        """Where the split table lies: in the root, or with the reports."""
+    def split_table(self) -> Tables | None:
+        return self._holding("split")
+
+    @cached_property
+    def metadata_table(self) -> Tables | None:
+        return self._holding("metadata")
+
+    def _holding(self, name: str) -> Tables | None:
+        """Where a table of MIMIC-CXR-JPG lies: in the root, or with the reports; None where in neither."""
         folders = [Tables(folder) for folder in (self.root, self.reports_root) if folder]
-        return next((tables for tables in folders if tables.path("split")), folders[0])
+        return next((tables for tables in folders if tables.path(name)), None)
 
     def problems(self) -> list[Problem]:
         problems = []
         if find_table(self.root, RECORDS) is None:
             problems.append(Problem(f"{self.root} has no {RECORDS}.csv.gz (or .csv).", fatal=True))
-        if self.tables.path("split") is None:
+        if self.split_table is None:
             what = (
                 f"{self.root} has no split: MIMIC-CXR in DICOM brings none. Lay mimic-cxr-2.0.0-split.csv.gz of "
                 "MIMIC-CXR-JPG beside the record list."
@@ -72,15 +104,17 @@ class Dicom(Layout):
         return problems + self.reports.problems()
 
     def read(self, split: str) -> Iterable[Entry]:
-        studies = list(self.tables.studies(split, {}))
-        positions = self._positions([row for _, rows in studies for row in rows])
+        assert self.split_table is not None  # `problems` has seen to it
+        studies = list(self.split_table.studies(split, self._table_positions))
+        if self.metadata_table is None:
+            self._read_headers([row for _, rows in studies for row in rows])
         rules = Rules(self.image, self.reports.read, dict)
         for study_id, rows in studies:
-            found = [Row(r.dicom_id, r.study_id, r.subject_id, positions.get(r.dicom_id)) for r in rows]
-            yield rules.entry(study_id, found, split)
+            yield rules.entry(study_id, [self._placed(row) for row in rows], split)
 
     def unassigned(self) -> Mapping[str, Sequence[str]]:
-        assigned = set(self.tables.split["dicom_id"])
+        assert self.split_table is not None  # `problems` has seen to it
+        assigned = set(self.split_table.split["dicom_id"])
         studies = [study for dicom_id, study in self._records.items() if dicom_id not in assigned]
         return {NO_SPLIT: sorted(set(studies))} if studies else {}
 
@@ -99,42 +133,56 @@ class Dicom(Layout):
         table = read_table(path, ["study_id", "dicom_id"])
         return dict(zip(table["dicom_id"].tolist(), table["study_id"].tolist(), strict=True))
 
-    def _positions(self, rows: Sequence[Row]) -> Mapping[str, str]:
-        """View positions by dicom_id; images that the record list lacks are left out."""
-        recorded = [row for row in rows if row.dicom_id in self._records]
-        if self.tables.path("metadata") is not None:
-            return {row.dicom_id: self.tables.positions.get(row.dicom_id, "") for row in recorded}
-        unread = [row for row in recorded if row.sound and row.dicom_id not in self._headers]
-        if unread:
-            read = _header_reader()
-            with progress("Reading view positions", len(unread)) as advance, ThreadPoolExecutor() as pool:
-                for row, position in zip(unread, pool.map(read, map(self.image, unread)), strict=True):
-                    self._headers[row.dicom_id] = position
-                    advance(1)
-        return {row.dicom_id: self._headers.get(row.dicom_id, "") for row in recorded}
+    @property
+    def _table_positions(self) -> Mapping[str, str]:
+        return {} if self.metadata_table is None else self.metadata_table.positions
+
+    def _placed(self, row: Row) -> Row:
+        """The row with its view position, or why it cannot be known."""
+        if row.dicom_id not in self._records:
+            return replace(row, position=None, unknown=NO_RECORD)
+        if self.metadata_table is None and row.dicom_id in self._headers:
+            position, reason = self._headers[row.dicom_id]
+            return replace(row, position=position, unknown=reason)
+        return row
+
+    def _read_headers(self, rows: Sequence[Row]) -> None:
+        wanted = self._records.keys() - self._headers.keys()
+        unread = [row for row in rows if row.sound and row.dicom_id in wanted]
+        if not unread:
+            return
+        read = _header_reader()
+        with progress("Reading view positions", len(unread)) as advance, ThreadPoolExecutor() as pool:
+            for row, found in zip(unread, pool.map(read, map(self.image, unread)), strict=True):
+                self._headers[row.dicom_id] = found
+                advance(1)
 
 
 def _header_reader() -> Any:
-    """A function from a DICOM file to its view position; empty where the file is missing or says none."""
+    """A function from a DICOM file to its view position (empty where it says none), or None and why it is not known."""
     try:
         import pydicom
-        from pydicom.errors import InvalidDicomError
     except ImportError:
         raise UserError(
             'Reading DICOM files needs pydicom: pip install "cxr-report-bench[dicom]", or lay '
             "mimic-cxr-2.0.0-metadata.csv.gz of MIMIC-CXR-JPG beside the record list."
         ) from None
+    # It warns of every odd value; what matters here raises.
+    warnings.filterwarnings("ignore", module="pydicom")
 
-    def position(path: Path) -> str:
+    tags = ["ViewPosition", "ViewCodeSequence", "Rows"]
+
+    def position(path: Path) -> tuple[str | None, str]:
         try:
-            header = pydicom.dcmread(
-                path, stop_before_pixels=True, specific_tags=["ViewPosition", "ViewCodeSequence"], force=False
-            )
-        except (OSError, InvalidDicomError, EOFError, ValueError, KeyError, AttributeError):
-            return ""
-        stated = str(header.get("ViewPosition") or "").strip().upper()
-        codes = header.get("ViewCodeSequence") or []
-        meaning = str(codes[0].get("CodeMeaning") or "") if len(codes) else ""
-        return stated or VIEW_NAMES.get(meaning.strip().lower(), "")
+            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags)
+            if not header.Rows:  # it comes after the view: a header cut short may lack both
+                return None, BAD_HEADER
+            stated = str(header.get("ViewPosition") or "").strip().upper()
+            codes = header.get("ViewCodeSequence") or []
+            return stated or view_of_code(str(codes[0].get("CodeMeaning") or "") if len(codes) else ""), ""
+        except FileNotFoundError:
+            return None, NO_IMAGE
+        except (pydicom.errors.InvalidDicomError, pydicom.errors.BytesLengthException, *_UNREADABLE):
+            return None, BAD_HEADER
 
     return position

@@ -15,7 +15,7 @@ from benchmark.schema import View
 from ._entries import Entry
 from ._mimic_labels import Labels, read_labels
 from ._mimic_layout import Layout, LayoutDataset
-from ._mimic_reports import Reports
+from ._mimic_reports import Reports, some_patients
 from ._mimic_studies import DAMAGE, Row, Rules
 from ._mimic_tables import Tables
 from ._tables import find_table
@@ -26,6 +26,11 @@ def image_path(folder: Path, row: Row, suffix: str) -> Path:
     patient = row.subject_id
     # One join, because pathlib is slow and the real tables have 377,110 images.
     return folder / f"p{patient[:2]}/p{patient}/s{row.study_id}/{row.dicom_id}{suffix}"
+
+
+def some_images(folder: Path, suffix: str) -> bool:
+    """Whether the first few patients under the folder that holds p10 … p19 have an image with that suffix."""
+    return any(next(patient.glob(f"s[0-9]*/*{suffix}"), None) for patient in some_patients(folder))
 
 
 class JPG(Layout):
@@ -42,6 +47,9 @@ class JPG(Layout):
     def recognise(cls, root: Path) -> bool:
         return find_table(root, "mimic-cxr-2.0.0-split") is not None
 
+    def has_images(self) -> bool:
+        return some_images(self.image_folder, ".jpg")
+
     @property
     def suffix(self) -> str:
         return ""
@@ -49,7 +57,7 @@ class JPG(Layout):
     @property
     def words(self) -> str:
         labelled = find_table(self.root, "mimic-cxr-2.1.0-test-set-labeled") is not None
-        return f"MIMIC-CXR-JPG {'2.1.0' if labelled else '2.x'}"
+        return f"MIMIC-CXR-JPG {'2.1.0' if labelled else '2.0.0'}"
 
     def problems(self) -> list[Problem]:
         problems = self.tables.problems("split", "metadata")
@@ -58,10 +66,7 @@ class JPG(Layout):
             problems.append(Problem(what, fatal=False))
         if not self.image_folder.is_dir():
             problems.append(Problem(f"{self.root} has no folder files/ with the images.", fatal=True))
-        problems += self.reports.problems()
-        if len(problems) > 1 and (deeper := _deeper(self.root)):
-            problems.append(Problem(f"The data seem to lie deeper, in {deeper}: name that folder.", fatal=True))
-        return problems
+        return problems + self.reports.problems()
 
     def read(self, split: str) -> Iterable[Entry]:
         rules = Rules(self.image, self.reports.read, lambda: self.labels, self.attributes)
@@ -82,12 +87,6 @@ class JPG(Layout):
     @cached_property
     def labels(self) -> dict[str, Labels]:
         return read_labels(self.root)
-
-
-def _deeper(root: Path) -> Path | None:
-    """Where `wget -r` puts the release below the folder it was called in."""
-    found = sorted(root.glob("physionet.org/files/mimic-cxr-jpg/*/")) + sorted(root.glob("mimic-cxr-jpg/*/"))
-    return next((folder for folder in found if JPG.recognise(folder)), None)
 
 
 class MimicCXRJPG(LayoutDataset):

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from benchmark.contracts import Example, Problem
@@ -26,7 +25,8 @@ from ._tables import find_table, read_table, row_number
 
 FOLDER = "official_data_iccv_final"
 TABLES = {"train": "mimic_cxr_aug_train", "validate": "mimic_cxr_aug_validate"}
-COLUMNS = ("subject_id", "image", "view", "AP", "PA", "Lateral", "text", "text_augment")
+COLUMNS = ("subject_id", "image", "view", "AP", "PA", "Lateral", "text")
+AUGMENTED = "text_augment"
 LONGEST = 1_000_000
 """Characters of a cell; a longer one is not parsed."""
 
@@ -35,29 +35,39 @@ UNPAIRED = "report cannot be paired with certainty"
 BAD_ROW = "row cannot be read"
 DAMAGE = frozenset({BAD_ROW})
 
-_STUDY = re.compile(r"/s([0-9]{8})/")
-_POSITIONS = {"AP": "AP", "PA": "PA", "LATERAL": "LATERAL", "LL": "LL"}
+_PLACE = re.compile(r"/p([0-9]{8})/s([0-9]{8})/[^/]+")
 
 
 @dataclass(frozen=True)
 class _Patient:
     """A row of the table."""
 
-    where: str
     subject_id: str
     studies: Mapping[str, Sequence[View]]
     """Frontal views first, by study, in the order in which the studies come in the row."""
     texts: Sequence[str]
     augmented: Sequence[str]
 
+    def reports(self, by_order: bool = False) -> dict[str, str]:
+        """Reports by study where they are certain, or with `by_order` where there is one for each study.
+
+        The report of an only study without a real one is empty.
+        """
+        studies = list(self.studies)
+        if len(studies) == 1:
+            real = [text for text in self.texts if any(split_output(text))]
+            return {studies[0]: "".join(real)} if len(real) <= 1 else {}
+        return dict(zip(studies, self.texts, strict=True)) if by_order and len(studies) == len(self.texts) else {}
+
 
 class Kaggle(Layout):
-    """Reads the copy. Options: `pairing=order`, `augmented=yes`."""
+    """Reads the copy."""
 
     NAME = "kaggle"
     SPLITS = ("train", "validate")
     OFFICIAL = {"train": {"images": 368_960, "patients": 64_586}, "validate": {"images": 2_991, "patients": 500}}
     LISTS_ABSENT_IMAGES = True
+    OPTIONS = {"pairing": ("certain", "order"), "augmented": ("no", "yes")}
     LIMITS = (
         "The Kaggle copy has no test split: its scores compare with no published ones.",
         "30 % of the images that it lists are not in it.",
@@ -65,135 +75,133 @@ class Kaggle(Layout):
         "A report is used only where its patient has one study and one report, unless --data-option pairing=order.",
     )
 
+    def __init__(self, root: Path, reports_root: Path | None = None, options: Mapping[str, str] | None = None):
+        super().__init__(root, reports_root, options)
+        self._folder = root / FOLDER
+        self._tables_read: dict[str, tuple[list[_Patient], list[str]]] = {}
+
     @classmethod
     def recognise(cls, root: Path) -> bool:
         return any(find_table(root, name) for name in TABLES.values())
 
+    def has_images(self) -> bool:
+        return self._folder.is_dir()
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        return tuple(split for split in self.SPLITS if find_table(self.root, TABLES[split])) or self.SPLITS
+
     @property
     def suffix(self) -> str:
-        by_order = "-by-order" if self.options.get("pairing") == "order" else ""
-        return f"-kaggle{by_order}{'-augmented' if self.options.get('augmented') == 'yes' else ''}"
+        by_order = "-by-order" if self._by_order else ""
+        return f"-kaggle{by_order}{'-augmented' if self.chosen('augmented') == 'yes' else ''}"
 
     @property
     def words(self) -> str:
         return "the Kaggle copy with augmented texts"
 
     def problems(self) -> list[Problem]:
-        problems = [
-            Problem(f"{self.root} has no {name}.csv.", fatal=True)
-            for name in TABLES.values()
-            if find_table(self.root, name) is None
-        ]
-        if not (self.root / FOLDER).is_dir():
+        missing = [name for name in TABLES.values() if find_table(self.root, name) is None]
+        fatal = len(missing) == len(TABLES)
+        problems = [Problem(f"{self.root} has no {name}.csv (or .csv.gz).", fatal) for name in missing]
+        if not self.has_images():
             problems.append(Problem(f"{self.root} has no folder {FOLDER}/ with the images.", fatal=True))
-        for key, values in (("pairing", ("certain", "order")), ("augmented", ("no", "yes"))):
-            if self.options.get(key, values[0]) not in values:
-                what = f"--data-option {key} takes {' or '.join(values)}, not '{self.options[key]}'."
-                problems.append(Problem(what, fatal=True))
         return problems
 
     def read(self, split: str) -> Iterable[Entry]:
-        for patient in self._patients(split):
+        for patient in self._table(split)[0]:
             yield from self._entries(patient, split)
 
     def unassigned(self) -> Mapping[str, Sequence[str]]:
-        bad = [where for split in self.SPLITS for where in self._tables[split][1]]
+        bad = [where for split in self.splits for where in self._table(split)[1]]
         return {BAD_ROW: bad} if bad else {}
 
     def augmented(self, split: str) -> Sequence[Example]:
-        """The back-translations of reports that are used, for the training split, where the user asked for them."""
-        if self.options.get("augmented") != "yes" or split != "train":
+        """The back-translations of the reports that belong to a used study for certain; of the training split alone."""
+        if self.chosen("augmented") == "no" or split != "train":
             return ()
-        found = []
-        for patient in self._patients(split):
-            paired = self._paired(patient, patient.augmented)
-            for entry in self._entries(patient, split):
-                text = paired.get(entry.study.study_id)
-                if entry.reason or not text:
-                    continue
-                study = entry.present or entry.study
-                study_id = f"{study.study_id}-augmented"
-                findings, impression = split_output(text)
-                found.append(
-                    Example(
-                        Study(study_id, study.patient_id, split, study.views, study.context, study.attributes),
-                        Reference(study_id, study.patient_id, findings, impression),
-                    )
+        return [example for patient in self._table(split)[0] for example in self._augmented(patient, split)]
+
+    def _augmented(self, patient: _Patient, split: str) -> Iterator[Example]:
+        certain = patient.reports()
+        texts = [sections for text in patient.augmented if any(sections := split_output(text))]
+        for entry in self._entries(patient, split):
+            study = entry.present
+            if study is None or study.study_id not in certain:
+                continue
+            for number, (findings, impression) in enumerate(texts, 1):
+                name = f"{study.study_id}-augmented-{number}"
+                yield Example(
+                    Study(name, study.patient_id, split, study.views, study.context, study.attributes),
+                    Reference(name, study.patient_id, findings, impression),
                 )
-        return found
 
-    def _entries(self, patient: _Patient, split: str) -> Iterable[Entry]:
-        texts = self._paired(patient)
+    def _entries(self, patient: _Patient, split: str) -> Iterator[Entry]:
+        reports = patient.reports(self._by_order)
         for study_id, views in patient.studies.items():
-            yield _entry(patient, study_id, views, texts.get(study_id), split)
+            study = Study(study_id, patient.subject_id, split, tuple(views), {}, {"view": views[0].position})
+            yield _entry(study, reports.get(study_id))
 
-    def _paired(self, patient: _Patient, texts: Sequence[str] | None = None) -> dict[str, str]:
-        """Texts by study, where they can be told: one study and one real text, or by order where the user says so."""
-        texts = patient.texts if texts is None else texts
-        studies = list(patient.studies)
-        if self.options.get("pairing") == "order":
-            return dict(zip(studies, texts, strict=True)) if len(studies) == len(texts) else {}
-        real = [text for text in texts if any(split_output(text))]
-        return {studies[0]: real[0]} if len(studies) == 1 and len(real) == 1 else {}
+    @property
+    def _by_order(self) -> bool:
+        return self.chosen("pairing") == "order"
 
-    def _patients(self, split: str) -> Sequence[_Patient]:
-        return self._tables[split][0]
+    def _table(self, split: str) -> tuple[list[_Patient], list[str]]:
+        """The patients of a split, and the rows that cannot be read. No patient and no study is in two rows."""
+        if split not in self._tables_read:
+            self._tables_read[split] = self._read_table(split)
+        return self._tables_read[split]
 
-    @cached_property
-    def _tables(self) -> dict[str, tuple[list[_Patient], list[str]]]:
-        """By split: the patients, and the rows that cannot be read. No patient and no study is in two rows."""
-        found: dict[str, tuple[list[_Patient], list[str]]] = {}
+    def _read_table(self, split: str) -> tuple[list[_Patient], list[str]]:
+        path = find_table(self.root, TABLES[split])
+        assert path is not None  # `problems` has seen to it
+        columns = (*COLUMNS, AUGMENTED) if self.chosen("augmented") == "yes" else COLUMNS
+        table = read_table(path, columns)
+        patients: list[_Patient] = []
+        bad: list[str] = []
         seen: dict[str, str] = {}
-        for split, name in TABLES.items():
-            path = find_table(self.root, name)
-            assert path is not None  # `problems` has seen to it
-            patients, bad = [], []
-            table = read_table(path, COLUMNS)
-            for at, cells in enumerate(zip(*(table[column].tolist() for column in COLUMNS), strict=True)):
-                where = f"{path.name}, row {row_number(at)}"
-                patient = self._patient(dict(zip(COLUMNS, cells, strict=True)), where)
-                if patient is None:
-                    bad.append(where)
-                    continue
-                for key in (f"patient {patient.subject_id}", *(f"study {study}" for study in patient.studies)):
-                    if key in seen:
-                        raise UserError(f"{where}: the {key} stands there twice, first in {seen[key]}. Remove one row.")
-                    seen[key] = where
-                patients.append(patient)
-            found[split] = patients, bad
-        return found
+        for at, cells in enumerate(zip(*(table[column].tolist() for column in columns), strict=True)):
+            row = f"row {row_number(at)}"
+            patient = self._patient(dict(zip(columns, cells, strict=True)))
+            if patient is None:
+                bad.append(f"{path.name}, {row}")
+                continue
+            for key in (f"patient {patient.subject_id}", *(f"study {study}" for study in patient.studies)):
+                if key in seen:
+                    raise UserError(f"{path}, {row}: the {key} stands there twice, first in {seen[key]}.")
+                seen[key] = row
+            patients.append(patient)
+        return patients, bad
 
-    def _patient(self, cells: Mapping[str, str], where: str) -> _Patient | None:
+    def _patient(self, cells: Mapping[str, str]) -> _Patient | None:
         """A row; None where it cannot be read."""
+        subject = cells["subject_id"].strip().removesuffix(".0")
         try:
-            lists = {column: _list(cells[column]) for column in COLUMNS[1:]}
+            lists = {column: _list(cell) for column, cell in cells.items() if column != "subject_id"}
         except ValueError:
             return None
-        subject = cells["subject_id"].strip().removesuffix(".0")
         position = {path: name for name in ("AP", "PA", "Lateral") for path in lists[name]}
         if len(lists["view"]) == len(lists["image"]):
             position = dict(zip(lists["image"], lists["view"], strict=True)) | position
         studies: dict[str, list[View]] = {}
-        for relative in lists["image"]:
-            path, study = inside(self.root / FOLDER, relative), _STUDY.search(relative)
-            if path is None or study is None:
+        for relative in dict.fromkeys(lists["image"]):
+            path, place = inside(self._folder, relative), _PLACE.search(relative)
+            if path is None or place is None or place[1] != subject:
                 return None
-            name = position.get(relative, "").upper()
-            studies.setdefault(study[1], []).append(View(path, _POSITIONS.get(name, name), path.stem))
-        if not subject.isdecimal() or not studies:
+            studies.setdefault(place[2], []).append(View(path, position.get(relative, "").upper(), path.stem))
+        if not studies:
             return None
         ordered = {study: sorted(views, key=_order) for study, views in studies.items()}
-        return _Patient(where, subject, ordered, lists["text"], lists["text_augment"])
+        return _Patient(subject, ordered, lists["text"], lists.get(AUGMENTED, []))
 
 
 def _order(view: View) -> tuple[int, str]:
     return (FRONTAL.index(view.position) if view.position in FRONTAL else len(FRONTAL), view.image_id)
 
 
-def _entry(patient: _Patient, study_id: str, views: Sequence[View], text: str | None, split: str) -> Entry:
-    study = Study(study_id, patient.subject_id, split, tuple(views), {}, {"view": views[0].position})
+def _entry(study: Study, text: str | None) -> Entry:
     present = on_disk(study)
-    if views[0].position not in FRONTAL:
+    if study.views[0].position not in FRONTAL:
         return Entry(study, None, NO_FRONTAL)
     if not present.views or present.views[0].position not in FRONTAL:
         return Entry(study, None, ABSENT)
@@ -202,7 +210,7 @@ def _entry(patient: _Patient, study_id: str, views: Sequence[View], text: str | 
     findings, impression = split_output(text)
     if not findings and not impression:
         return Entry(study, None, NO_SECTIONS)
-    return Entry(study, Reference(study_id, patient.subject_id, findings, impression), "", present)
+    return Entry(study, Reference(study.study_id, study.patient_id, findings, impression), "", present)
 
 
 def _list(cell: str) -> list[str]:
@@ -211,16 +219,16 @@ def _list(cell: str) -> list[str]:
     Raises ValueError for anything else. The cell is parsed as a literal and never run.
     """
     cell = cell.strip()
-    if cell.lower() in ("", "nan", "none", "[]"):
+    if cell.lower() in ("", "nan", "none"):
         return []
-    if not cell.startswith(("[", "(")):
+    if not cell.startswith("["):
         return [cell]
     if len(cell) > LONGEST:
         raise ValueError("the cell is too long")
     try:
         found = ast.literal_eval(cell)
-    except (SyntaxError, MemoryError, RecursionError) as error:
+    except (SyntaxError, TypeError, MemoryError, RecursionError) as error:
         raise ValueError(str(error)) from None
-    if not isinstance(found, (list, tuple)):
-        raise ValueError("no list")
-    return ["" if text is None or text != text else str(text) for text in found]
+    if not isinstance(found, list) or not all(isinstance(text, str | None) for text in found):
+        raise ValueError("no list of texts")
+    return [text or "" for text in found]

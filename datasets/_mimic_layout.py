@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -29,6 +30,8 @@ class Layout(ABC):
     SPLITS: ClassVar[tuple[str, ...]] = ("train", "validate", "test")
     OFFICIAL: ClassVar[Counts] = OFFICIAL
     LISTS_ABSENT_IMAGES: ClassVar[bool] = False
+    OPTIONS: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """What may be chosen for this form, with the values; the first is taken where nothing is chosen."""
 
     def __init__(self, root: Path, reports_root: Path | None = None, options: Mapping[str, str] | None = None):
         self.root = root
@@ -40,15 +43,28 @@ class Layout(ABC):
     def recognise(cls, root: Path) -> bool:
         """Whether the files that mark this form lie in the root; looks at a few files, walks no tree."""
 
+    @abstractmethod
+    def has_images(self) -> bool:
+        """Whether images lie where this form has them; looks at the first few patients, walks no tree."""
+
     @property
     @abstractmethod
     def words(self) -> str:
         """The form in words."""
 
     @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that this copy has."""
+        return self.SPLITS
+
+    @property
     def suffix(self) -> str:
         """What the data set's name has for this form and its options; empty for MIMIC-CXR-JPG."""
         return f"-{self.NAME}"
+
+    def chosen(self, option: str) -> str:
+        """The value of one of OPTIONS."""
+        return self.options.get(option, self.OPTIONS[option][0])
 
     @abstractmethod
     def problems(self) -> list[Problem]:
@@ -85,7 +101,7 @@ class LayoutDataset(EntryDataset):
 
     @property
     def splits(self) -> tuple[str, ...]:
-        return self.form.SPLITS
+        return self.form.splits
 
     @property
     def layout(self) -> str:
@@ -113,4 +129,4 @@ class LayoutDataset(EntryDataset):
 
     def canonical_id(self, given: str) -> str:
         """`s50414267`, as files are named, is `50414267`."""
-        return given.removeprefix("s")
+        return given[1:] if re.fullmatch("s[0-9]{8}", given) else given

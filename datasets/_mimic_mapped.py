@@ -21,23 +21,30 @@ from benchmark.errors import UserError
 from ._entries import Entry, inside
 from ._mimic_labels import Labels, read_labels
 from ._mimic_layout import Layout
-from ._mimic_reports import BAD_REPORT, NO_REPORT, Reports
+from ._mimic_reports import Reports, read_report
 from ._mimic_studies import Row, Rules
 from ._mimic_tables import Tables
 
 FILE = "mapping.toml"
 KEYS = ("name", "images", "reports", "tables")
 FIELDS = ("subject_id", "study_id", "dicom_id", "group")
+TAKEN = ("dicom", "kaggle", "r2gen")
+"""Beginnings of names that other forms have: unlike data have unlike names."""
 
 
 class Mapped(Layout):
     """Reads such a copy; everything but the places of files is as in MIMIC-CXR-JPG."""
 
     NAME = "mapped"
+    LIMITS = ("Its images are not the release's own: whoever made the copy has resized or converted them.",)
 
     @classmethod
     def recognise(cls, root: Path) -> bool:
         return (root / FILE).is_file()
+
+    def has_images(self) -> bool:
+        """True: whoever wrote a mapping says where they lie."""
+        return True
 
     @property
     def suffix(self) -> str:
@@ -69,12 +76,7 @@ class Mapped(Layout):
 
     def report(self, patient: str, study: str) -> tuple[str, str]:
         ids = {"subject_id": patient, "study_id": study, "group": f"p{patient[:2]}"}
-        try:
-            return (self.root / self.mapping["reports"].format(**ids)).read_text(encoding="utf-8"), ""
-        except FileNotFoundError:
-            return "", NO_REPORT
-        except UnicodeDecodeError:
-            return "", BAD_REPORT
+        return read_report(self.root / self.mapping["reports"].format(**ids))
 
     @cached_property
     def mapping(self) -> Mapping[str, str]:
@@ -110,6 +112,8 @@ def _checked(path: Path) -> Mapping[str, str]:
         raise UserError(f'{path} lacks the key images, such as images = "images/{{dicom_id}}.png".')
     if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", found.get("name", "x")):
         raise UserError(f"{path}: the name '{found['name']}' must be of lower-case letters, digits, dots and hyphens.")
+    if found.get("name", "").startswith(TAKEN):
+        raise UserError(f"{path}: the name '{found['name']}' begins like another form's. Choose one that does not.")
     for key, fields in (("images", FIELDS), ("reports", ("subject_id", "study_id", "group")), ("tables", ())):
         if key in found:
             _check_pattern(path, key, found[key], fields)
@@ -122,7 +126,12 @@ def _checked(path: Path) -> Mapping[str, str]:
 
 def _check_pattern(path: Path, key: str, pattern: str, fields: tuple[str, ...]) -> None:
     try:
-        used = [name for _, name, spec, _ in string.Formatter().parse(pattern) if name is not None or spec]
+        # Written as it would stand in the pattern: `{dicom_id:>99}` and `{dicom_id!r}` are no fields.
+        used = [
+            f"{name}{f'!{conversion}' if conversion else ''}{f':{spec}' if spec else ''}"
+            for _, name, spec, conversion in string.Formatter().parse(pattern)
+            if name is not None
+        ]
     except ValueError as error:
         raise UserError(f"{path}: {key} is no pattern ({error}).") from None
     if wrong := [name for name in used if name not in fields]:

@@ -11,7 +11,7 @@ from benchmark.schema import Reference, Study, View
 from benchmark.sections import findings_and_impression
 
 from ._entries import NO_IMAGE, NO_SECTIONS, Entry
-from ._mimic_reports import BAD_REPORT, NO_REPORT, context
+from ._mimic_reports import BAD_REPORT, LOCKED_REPORT, NO_REPORT, context
 
 FRONTAL = ("PA", "AP")
 """Frontal view positions in the order in which one is chosen; ties go by dicom_id."""
@@ -19,7 +19,7 @@ FRONTAL = ("PA", "AP")
 NO_FRONTAL = "no frontal (PA or AP) image"
 BAD_ROW = "malformed id in the split table"
 NO_METADATA = "image not in the metadata table"
-DAMAGE = frozenset({NO_IMAGE, NO_REPORT, BAD_REPORT, BAD_ROW, NO_METADATA})
+DAMAGE = frozenset({NO_IMAGE, NO_REPORT, BAD_REPORT, LOCKED_REPORT, BAD_ROW, NO_METADATA})
 
 _NUMBER = re.compile(r"[0-9]{8}")
 _DICOM = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{8}){4}")
@@ -33,7 +33,9 @@ class Row:
     study_id: str
     subject_id: str
     position: str | None
-    """DICOM ViewPosition; empty where nobody states it, None where the metadata lack the image."""
+    """DICOM ViewPosition; empty where nobody states it, None where it cannot be known."""
+    unknown: str = NO_METADATA
+    """Why it cannot be known."""
 
     @property
     def sound(self) -> bool:
@@ -61,8 +63,9 @@ class Rules:
             return Entry(Study(study_id, patient, split), None, BAD_ROW)
         views = tuple(View(self.image(row), row.position or "", row.dicom_id) for row in sorted(rows, key=_order))
         listed = Study(study_id, patient, split, views, {}, self.attributes(study_id, views[0]))
-        if any(row.position is None for row in rows):
-            return Entry(listed, None, NO_METADATA)
+        if reasons := [row.unknown for row in rows if row.position is None]:
+            # The image may be the one that the rules would put first.
+            return Entry(listed, None, reasons[0])
         if views[0].position not in FRONTAL:
             return Entry(listed, None, NO_FRONTAL)
         if not views[0].path.exists():

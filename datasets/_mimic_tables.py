@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from itertools import groupby
@@ -19,15 +20,21 @@ from ._tables import find_table, read_table, row_number
 SPLITS = ("train", "validate", "test")
 VIEW_NAMES = {"postero-anterior": "PA", "antero-posterior": "AP", "lateral": "LATERAL", "left lateral": "LL"}
 """ViewCodeSequence_CodeMeaning, for images whose ViewPosition is empty."""
-PROCEDURES = {
-    "CHEST (PORTABLE AP)": "AP",
-    "CHEST PORT. LINE PLACEMENT": "AP",
-    "CHEST (SINGLE VIEW)": "",
-    "CHEST (PA)": "PA",
-    "CHEST (AP)": "AP",
-    "CHEST (LAT)": "LATERAL",
-}
-"""PerformedProcedureStepDescription that names one view, for images that state theirs nowhere else."""
+PROCEDURE_WORDS = {"PA": "PA", "AP": "AP", "LAT": "LATERAL", "LATERAL": "LATERAL"}
+"""What names a view in PerformedProcedureStepDescription, for images that state theirs nowhere else."""
+_VIEW_WORD = re.compile(r"\b(?:PA|AP|LAT|LATERAL|OBL\w*|DECUB\w*|LORDOTIC)\b")
+
+
+def view_of_code(meaning: str) -> str:
+    """`postero-anterior` → `PA`; empty for what is no known view."""
+    return VIEW_NAMES.get(meaning.strip().lower(), "")
+
+
+def view_of_procedure(description: str) -> str:
+    """`CHEST (PORTABLE AP)` → `AP`; empty unless it is of the chest and names exactly one view."""
+    text = description.upper()
+    words = set(_VIEW_WORD.findall(text))
+    return PROCEDURE_WORDS.get(words.pop(), "") if len(words) == 1 and "CHEST" in text else ""
 
 
 class Tables:
@@ -76,13 +83,13 @@ class Tables:
         path = self.path("metadata")
         assert path is not None  # `problems` has seen to it, or the caller
         fallbacks = {
-            "ViewCodeSequence_CodeMeaning": (str.lower, VIEW_NAMES),
-            "PerformedProcedureStepDescription": (str.upper, PROCEDURES),
+            "ViewCodeSequence_CodeMeaning": view_of_code,
+            "PerformedProcedureStepDescription": view_of_procedure,
         }
         table = read_table(path, ["dicom_id", "ViewPosition", *fallbacks])
         position = table["ViewPosition"].str.strip().str.upper()
-        for column, (case, names) in fallbacks.items():
-            known = {text: names.get(case(text.strip()), "") for text in table[column].unique()}
+        for column, view in fallbacks.items():
+            known = {text: view(text) for text in table[column].unique()}
             position = position.where(position != "", table[column].map(known))
         return dict(zip(reversed(table["dicom_id"].tolist()), reversed(position.tolist()), strict=True))
 

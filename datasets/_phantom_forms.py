@@ -28,6 +28,8 @@ from ._mimic_tables import SPLITS
 
 ABSENT = 0.3
 """Share of the images that the Kaggle copy lists and does not have."""
+SHELLS = 0.2
+"""Share of Kaggle's patients with one study that have an empty report as well."""
 INVERTED = 0.3
 """Share of the DICOM files that are MONOCHROME1."""
 BITS = 12
@@ -82,18 +84,14 @@ def _kaggle(source: Path, target: Path) -> None:
             images = [
                 (view.path.relative_to(source).as_posix(), view.position) for study, _ in of for view in study.views
             ]
-            texts = [join_output(r.findings, r.impression) or "Findings:  Impression: " for _, r in of]
-            named = {name: [path for path, position in images if position == name] for name in ("AP", "PA")}
-            lists: list[list[str]] = [
-                [path for path, _ in images],
-                [position for _, position in images],
-                named["AP"],
-                named["PA"],
-                [],
-            ]
-            cells = [*lists, texts, [text.upper() for text in texts]]
+            texts = [join_output(reference.findings, reference.impression) for _, reference in of]
+            if len(of) == 1 and _draw(subject, "shell") < SHELLS:
+                texts.append("Findings:  Impression: ")
+            paths, positions = zip(*images, strict=True)
+            by_view = [[path for path, position in images if position == view] for view in ("AP", "PA", "LATERAL")]
+            cells = [list(paths), list(positions), *by_view, texts, [text.upper() for text in texts]]
             rows.append([len(rows), len(rows), subject, *map(str, cells)])
-        header = ("Unnamed: 0.1", "Unnamed: 0", *kaggle.COLUMNS)
+        header = ("Unnamed: 0.1", "Unnamed: 0", *kaggle.COLUMNS, kaggle.AUGMENTED)
         _write_csv(target / f"{kaggle.TABLES[split]}.csv", header, rows)
         for study, _ in pairs:
             for view in study.views:
@@ -133,13 +131,7 @@ def _mapped(source: Path, target: Path) -> None:
         _copy(report, target / "reports" / report.name)
     for table in source.glob("mimic-cxr-2.0.0-*.csv.gz"):
         _copy(table, target / "tables" / table.name)
-    lines = (
-        'name = "half"',
-        'images = "images/{dicom_id}.png"',
-        'reports = "reports/s{study_id}.txt"',
-        'tables = "tables"',
-    )
-    (target / MAPPING).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (target / MAPPING).write_text(HALVED, encoding="utf-8")
 
 
 FORMS: Mapping[str, Callable[[Path, Path], None]] = {
@@ -165,8 +157,12 @@ def _images(source: Path) -> list[Path]:
 def _write_dicom(image: Path, target: Path, position: str) -> None:
     """An image as a digital radiograph of BITS stored bits, some of them inverted (MONOCHROME1)."""
     import numpy as np
-    from pydicom.dataset import FileDataset, FileMetaDataset
-    from pydicom.uid import UID, DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
+
+    try:
+        from pydicom.dataset import FileDataset, FileMetaDataset
+        from pydicom.uid import UID, DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian
+    except ImportError:
+        raise UserError('Writing DICOM files needs pydicom: pip install "cxr-report-bench[dicom]".') from None
 
     with Image.open(image) as opened:
         grey = np.asarray(opened.convert("L"), dtype=np.uint16)

@@ -10,17 +10,22 @@ from pathlib import Path
 from benchmark.contracts import Problem
 from benchmark.errors import unknown
 
-from . import _mimic_kaggle, _mimic_studies
-from ._entries import NO_IMAGE
+from . import _mimic_dicom, _mimic_kaggle, _mimic_r2gen, _mimic_studies
+from ._annotation import FILE as ANNOTATION
 from ._mimic_dicom import Dicom
 from ._mimic_jpg import JPG
 from ._mimic_kaggle import Kaggle
 from ._mimic_layout import Layout, LayoutDataset
 from ._mimic_mapped import Mapped
-from ._mimic_r2gen import OUTSIDE, R2Gen
+from ._mimic_r2gen import R2Gen
 
-LAYOUTS: Mapping[str, type[Layout]] = {form.NAME: form for form in (Mapped, Dicom, JPG, Kaggle, R2Gen)}
-"""In the order in which they are recognised: the more particular mark first."""
+LAYOUTS: Mapping[str, type[Layout]] = {form.NAME: form for form in (Mapped, JPG, Dicom, Kaggle, R2Gen)}
+"""In the order in which one is taken where a root has the marks, and the images, of several."""
+
+DEEPER = ("*", "mimic-cxr*/*", "files/mimic-cxr*/*", "physionet.org/files/mimic-cxr*/*")
+"""Where the data may lie below the folder that people name; `wget -r` makes the last one."""
+_LOOKED_AT = 100
+"""So many folders are looked at for each of DEEPER."""
 
 
 class Dataset(LayoutDataset):
@@ -30,7 +35,7 @@ class Dataset(LayoutDataset):
     LICENCE = "PhysioNet Credentialed Health Data License 1.5.0"
     SPLITS = JPG.SPLITS
     MAY_LEAVE = frozenset[str]()
-    DAMAGE = _mimic_studies.DAMAGE | _mimic_kaggle.DAMAGE | {NO_IMAGE, OUTSIDE}
+    DAMAGE = _mimic_studies.DAMAGE | _mimic_dicom.DAMAGE | _mimic_kaggle.DAMAGE | _mimic_r2gen.DAMAGE
     OPTIONS = {
         "layout": f"The form of the copy, where it is not to be recognised: {', '.join(sorted(LAYOUTS))}.",
         "pairing": "Kaggle's copy: `order` pairs a patient's i-th study with the i-th report, which nobody proved.",
@@ -53,26 +58,49 @@ class Dataset(LayoutDataset):
                 "mimic-cxr-2.0.0-metadata.csv.gz and files/; DICOM cxr-record-list.csv.gz; Kaggle's copy "
                 "mimic_cxr_aug_train.csv; R2Gen's annotation.json; any other copy a mapping.toml."
             )
-            return [Problem(what, fatal=True)]
-        return self.form.problems()
+            return [Problem(what, fatal=True), *self._deeper()]
+        return [*self._misfits(), *self.form.problems(), *([] if self._marked else self._deeper())]
+
+    def _misfits(self) -> list[Problem]:
+        """Options that are not for this form, and values that they do not take."""
+        problems = []
+        for option, value in self.options.items():
+            if option == "layout":
+                continue
+            values = self.form.OPTIONS.get(option)
+            if values is None:
+                what = f"--data-option {option} is not for {self.form.words}: leave it out."
+                problems.append(Problem(what, fatal=True))
+            elif value not in values:
+                what = f"--data-option {option} takes {' or '.join(values)}, not '{value}'."
+                problems.append(Problem(what, fatal=True))
+        return problems
+
+    def _deeper(self) -> list[Problem]:
+        """Where the data lie instead, if that is quickly seen."""
+        folders = (folder for pattern in DEEPER for folder in islice(self.root.glob(f"{pattern}/"), _LOOKED_AT))
+        found = sorted(folder for folder in folders if any(form.recognise(folder) for form in LAYOUTS.values()))
+        return [Problem(f"The data seem to lie deeper, in {found[-1]}: name that folder.", fatal=True)] if found else []
 
     @cached_property
     def form(self) -> Layout:
         return (self._recognised or JPG)(self.root, self.reports_root, self.options)
 
     @cached_property
+    def _marked(self) -> list[type[Layout]]:
+        """The forms whose marks lie in the root."""
+        return [form for form in LAYOUTS.values() if form.recognise(self.root)]
+
+    @cached_property
     def _recognised(self) -> type[Layout] | None:
         if "layout" in self.options:
             return LAYOUTS[self.options["layout"]]
-        found = [form for form in LAYOUTS.values() if form.recognise(self.root)]
-        if found[:2] == [Dicom, JPG] and not _has_dicom(self.root / "files"):
-            return JPG  # the record list came along with the reports
-        if not found and (self.root / "files").is_dir():
-            return JPG  # half a copy, whose missing tables are to be named
-        return found[0] if found else None
-
-
-def _has_dicom(folder: Path) -> bool:
-    """Whether the first images below a folder are DICOM files: the tables of both releases may lie side by side."""
-    images = islice((path for path in folder.glob("p[0-9][0-9]/p[0-9]*/s[0-9]*/*") if path.is_file()), 3)
-    return any(path.suffix == ".dcm" for path in images)
+        if len(self._marked) > 1:  # tables of one form were laid beside those of another
+            with_images = (form for form in self._marked if form(self.root).has_images())
+            return next(with_images, JPG if JPG in self._marked else self._marked[0])
+        if self._marked:
+            return self._marked[0]
+        # Half a copy, whose missing parts are to be named; or IU X-Ray's annotation.json, which is to be told.
+        if (self.root / "files").is_dir():
+            return JPG
+        return R2Gen if (self.root / ANNOTATION).is_file() else None

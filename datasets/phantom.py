@@ -5,12 +5,11 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import zlib
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from benchmark.console import progress
 from benchmark.contracts import LEAVABLE, Problem
@@ -21,6 +20,7 @@ from benchmark.sections import join_output
 from . import _phantom_layout as layout
 from ._mimic_jpg import JPG, MimicCXRJPG
 from ._mimic_layout import Counts, Layout
+from ._tables import read_table
 
 STANDARD: Mapping[str, Any] = {
     "n_train": 4800,
@@ -31,6 +31,7 @@ STANDARD: Mapping[str, Any] = {
     "seed": 0,
 }
 """What `phantom` means; any other choice has a name of its own."""
+_AGAIN = "Remove the folder and make it again."
 
 
 class Dataset(MimicCXRJPG):
@@ -60,6 +61,8 @@ class Dataset(MimicCXRJPG):
 
             try:
                 layout.write(root, **chosen, workers=os.cpu_count() or 1, progress=report)
+            except json.JSONDecodeError:
+                raise UserError(f"{root} holds a torn phantom. {_AGAIN}") from None
             except ValueError as error:
                 raise UserError(f"{error}.") from None
 
@@ -82,7 +85,11 @@ class Dataset(MimicCXRJPG):
             what = (
                 f"{self.root} holds no complete phantom (no {layout.COMPLETE}): run `bench data make phantom --root …`."
             )
-            problems.append(Problem(what, fatal=True))
+            return [*problems, Problem(what, fatal=True)]
+        try:
+            _made_with(self.root)
+        except UserError as error:
+            problems.append(Problem(str(error), fatal=True))
         return problems
 
     @property
@@ -91,14 +98,8 @@ class Dataset(MimicCXRJPG):
 
     @cached_property
     def made_with(self) -> Mapping[str, Any]:
-        """The options that this copy was made with, flat."""
-        path = self.root / layout.COMPLETE
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            sizes = {f"n_{split}": n for split, n in found["sizes"].items()}
-            return {**sizes, **{key: found[key] for key in ("long_side", "prevalence", "seed")}}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            raise UserError(f"{path} is not what the phantom writes. Remove the folder and make it again.") from None
+        """The options that this copy was made with, flat. Raises UserError where they cannot be read."""
+        return _made_with(self.root)
 
     @property
     def name(self) -> str:
@@ -116,13 +117,27 @@ class Dataset(MimicCXRJPG):
 
     def second_readings(self, split: str) -> Mapping[str, str]:
         wanted = {study.study_id for study in self.studies(split)}
-        with gzip.open(self.root / "phantom-second-reader.jsonl.gz", "rt", encoding="utf-8") as file:
-            readings = (json.loads(line) for line in file)
-            return {
-                str(reading["study_id"]): join_output(reading["findings"], reading["impression"])
-                for reading in readings
-                if str(reading["study_id"]) in wanted
-            }
+        path = self.root / "phantom-second-reader.jsonl.gz"
+        try:
+            with gzip.open(path, "rt", encoding="utf-8") as file:
+                readings = [json.loads(line) for line in file]
+        except (OSError, EOFError, ValueError, zlib.error) as error:
+            raise UserError(f"{path} cannot be read: {error}. {_AGAIN}") from None
+        return {
+            str(reading["study_id"]): join_output(reading["findings"], reading["impression"])
+            for reading in readings
+            if str(reading["study_id"]) in wanted
+        }
+
+
+def _made_with(root: Path) -> Mapping[str, Any]:
+    path = root / layout.COMPLETE
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        sizes = {f"n_{split}": n for split, n in found["sizes"].items()}
+        return {**sizes, **{key: found[key] for key in ("long_side", "prevalence", "seed")}}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(f"{path} is not what the phantom writes. {_AGAIN}") from None
 
 
 class _Layout(JPG):
@@ -137,11 +152,10 @@ class _Layout(JPG):
 
     @cached_property
     def _patients(self) -> dict[str, dict[str, str]]:
-        table = pd.read_csv(self.root / "phantom-patients.csv.gz", dtype=str, keep_default_na=False)
-        return {
-            study: {"sex": sex, "age": age}
-            for study, sex, age in zip(table["study_id"], table["sex"], table["age"], strict=True)
-        }
+        columns = ("study_id", "sex", "age")
+        table = read_table(self.root / "phantom-patients.csv.gz", columns, _AGAIN)
+        rows = zip(*(table[column].tolist() for column in columns), strict=True)
+        return {study: {"sex": sex, "age": age} for study, sex, age in rows}
 
 
 def _count(n: int) -> str:

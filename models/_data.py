@@ -1,12 +1,14 @@
-"""Studies as training batches: images from files, augmentation that depends on seed, epoch and study alone."""
+"""Studies as training batches: one or several views, augmentation that depends on seed, epoch and study alone."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.utils.data
 from torch import Tensor
@@ -14,17 +16,33 @@ from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as tf
 
 from benchmark.errors import UserError
-from benchmark.images import ImageError, fit, read_grey
+from benchmark.images import ImageError
 from benchmark.schema import Study
 
 from ._vision_gpt2 import IGNORED, pixels
 
 
-def study_image(study: Study, size: int, keep_aspect: bool) -> Tensor:
-    """The study's first view, uint8 of shape (size, size). Raises ImageError where it cannot be read."""
+@dataclass(frozen=True)
+class Pictures:
+    """What can be read of a study's views."""
+
+    images: list[Tensor]
+    """uint8 of shape (S, S) each, in the study's order."""
+    errors: list[str]
+    """Why the others cannot be read."""
+
+
+def study_pictures(study: Study, views: int, read: Callable[[Path], np.ndarray]) -> Pictures:
+    """The study's first `views` views. Where there is no image there is an error."""
     if not study.views:
-        raise ImageError(f"Study {study.study_id} has no image.")
-    return torch.from_numpy(fit(read_grey(study.views[0].path), size, keep_aspect).copy())
+        return Pictures([], [f"Study {study.study_id} has no image."])
+    pictures = Pictures([], [])
+    for view in study.views[:views]:
+        try:
+            pictures.images.append(torch.from_numpy(read(view.path)))
+        except ImageError as error:
+            pictures.errors.append(str(error))
+    return pictures
 
 
 @dataclass(frozen=True)
@@ -65,13 +83,12 @@ class ReportDataset(torch.utils.data.Dataset):
 
     studies: Sequence[Study]
     token_ids: Sequence[list[int]]
-    image_size: int
-    keep_aspect: bool
+    read: Callable[[Path], np.ndarray]
+    """See `TrainingJob.images`."""
+    views: int = 1
+    """Of each study, at most."""
     seed: int = 0
     augmentation: Augmentation = Augmentation()
-    cache_images: bool = False
-    """Whether images are kept in memory (size² bytes each)."""
-    _cache: dict[int, Tensor] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.studies)
@@ -79,20 +96,9 @@ class ReportDataset(torch.utils.data.Dataset):
     def __getitem__(self, index: tuple[int, int] | int) -> dict[str, Any]:
         epoch, position = index if isinstance(index, tuple) else (0, index)
         study = self.studies[position]
-        try:
-            image = self._image(position)
-        except ImageError as error:
-            return {"unreadable": str(error)}
-        image = self.augmentation(image, self.seed, epoch, study.study_id)
-        return {"image": image, "input_ids": self.token_ids[position]}
-
-    def _image(self, position: int) -> Tensor:
-        if position in self._cache:
-            return self._cache[position]
-        image = study_image(self.studies[position], self.image_size, self.keep_aspect)
-        if self.cache_images:
-            self._cache[position] = image
-        return image
+        pictures = study_pictures(study, self.views, self.read)
+        images = [self.augmentation(image, self.seed, epoch, study.study_id) for image in pictures.images]
+        return {"images": images, "unreadable": pictures.errors, "input_ids": self.token_ids[position]}
 
 
 class EpochSampler(torch.utils.data.Sampler):
@@ -118,11 +124,12 @@ class EpochSampler(torch.utils.data.Sampler):
 
 @dataclass(frozen=True)
 class Collate:
-    """Samples to a batch: `pixel_values` (B, 3, S, S), `input_ids` and `labels` (B, T of the longest text).
+    """Samples to a batch: `input_ids` and `labels` (B, T of the longest text), `pixel_values` (N, 3, S, S) of the
+    images of the first study, of the second and so on, and `views` (B,), how many each study has.
 
     Padding is told by length, since GPT-2 pads with its end token, which is a target once. It goes to the right,
     where causal attention never looks, so no attention mask is needed. The first token begins the text and is no
-    target. Studies whose image cannot be read are left out and named under `unreadable`.
+    target. Studies of which no image can be read are left out; what cannot be read is named under `unreadable`.
     """
 
     pad: int
@@ -130,10 +137,10 @@ class Collate:
     std: Sequence[float]
 
     def __call__(self, samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        unreadable = [sample["unreadable"] for sample in samples if "unreadable" in sample]
-        good = [sample for sample in samples if "unreadable" not in sample]
+        unreadable = [error for sample in samples for error in sample["unreadable"]]
+        good = [sample for sample in samples if sample["images"]]
         if not good:
-            raise UserError(f"None of the {len(samples)} images of a batch can be read. The first: {unreadable[0]}")
+            raise UserError(f"No image of a batch of {len(samples)} studies can be read. The first: {unreadable[0]}")
         longest = max(len(sample["input_ids"]) for sample in good)
         input_ids = torch.full((len(good), longest), self.pad)
         labels = torch.full((len(good), longest), IGNORED)
@@ -141,10 +148,12 @@ class Collate:
             ids = torch.tensor(sample["input_ids"])
             input_ids[row, : len(ids)] = ids
             labels[row, 1 : len(ids)] = ids[1:]
+        images = [image for sample in good for image in sample["images"]]
         batch: dict[str, Any] = {
-            "pixel_values": pixels(torch.stack([sample["image"] for sample in good]), self.mean, self.std),
             "input_ids": input_ids,
             "labels": labels,
+            "pixel_values": pixels(torch.stack(images), self.mean, self.std),
+            "views": torch.tensor([len(sample["images"]) for sample in good]),
         }
         if unreadable:
             batch["unreadable"] = unreadable

@@ -36,7 +36,8 @@ class VisionGPT2Config(PreTrainedConfig):
     """The network's shape and how its images are made.
 
     `encoder`: a timm model's name; `encoder_args`: what changes its shape (timm's own arguments). `image_size`,
-    `keep_aspect`: see `benchmark.images.fit`. `mean`, `std`: of the three channels, on a scale from 0 to 1.
+    `keep_aspect`: see `benchmark.images.Geometry`. `views`: how many images of a study are read at most. `mean`, `std`:
+    of the three channels, on a scale from 0 to 1.
     `position_code`: whether the feature map carries a fixed code of where each position lies (the original has none).
     `label_smoothing`: of the loss. `word_loss`: weight of the encoder's own loss (see `word_losses`; the original has
     none). `text_config`: a GPT2Config or its values.
@@ -51,6 +52,7 @@ class VisionGPT2Config(PreTrainedConfig):
         encoder_args: dict[str, Any] | None = None,
         image_size: int = 96,
         keep_aspect: bool = True,
+        views: int = 1,
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
         position_code: bool = False,
@@ -63,6 +65,7 @@ class VisionGPT2Config(PreTrainedConfig):
         self.encoder_args = dict(encoder_args or {})
         self.image_size = image_size
         self.keep_aspect = keep_aspect
+        self.views = views
         self.mean = list(mean)
         self.std = list(std)
         self.position_code = position_code
@@ -147,30 +150,46 @@ class VisionGPT2(PreTrainedModel, GenerationMixin):
     def get_output_embeddings(self) -> nn.Module:
         return self.gpt2.get_output_embeddings()
 
+    def encode(self, pixel_values: Tensor | None, views: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """What the decoder reads of each study: its images' positions one after the other (B, positions, width), and
+        which of them are there (B, positions), None where all are. See `forward` for the arguments.
+        """
+        states = self.enc(pixel_values)
+        if views is None or len(views) == len(states):
+            return states, None
+        there = torch.arange(int(views.max()), device=views.device) < views.unsqueeze(1)
+        padded = states.new_zeros(*there.shape, *states.shape[1:])
+        padded[there] = states
+        return padded.flatten(1, 2), there.repeat_interleave(states.shape[1], dim=1)
+
     def forward(
         self,
         pixel_values: Tensor | None = None,
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         labels: Tensor | None = None,
+        views: Tensor | None = None,
         encoder_hidden_states: Tensor | None = None,
+        encoder_attention_mask: Tensor | None = None,
         num_items_in_batch: Tensor | int | None = None,
         use_cache: bool = False,
         **kwargs: Any,
     ) -> CausalLMOutputWithCrossAttentions | VisionGPT2Output:
         """Logits of shape (B, T, vocabulary), and the loss where there are labels.
 
-        `pixel_values` (B, 3, S, S), or `encoder_hidden_states` (B, positions, width) that were computed from them;
-        `input_ids` and `labels` (B, T), unshifted; labels of -100 are no targets. The loss is label-smoothed
-        cross-entropy summed over the targets, with a `word_loss` the weighted `word_losses` of all studies besides,
-        divided by `num_items_in_batch` or by the number of targets.
+        `pixel_values` (N, 3, S, S), study by study, and `views` (B,), how many images each study has (one where it is
+        not given), or what `encode` makes of them: `encoder_hidden_states` and `encoder_attention_mask`; `input_ids`
+        and `labels` (B, T), unshifted; labels of -100 are no targets. The loss is label-smoothed cross-entropy summed
+        over the targets, with a `word_loss` the weighted `word_losses` of all studies besides, divided by
+        `num_items_in_batch` or by the number of targets.
         """
         if encoder_hidden_states is None:
-            encoder_hidden_states = self.enc(pixel_values)
+            encoder_hidden_states, encoder_attention_mask = self.encode(pixel_values, views)
         output = self.gpt2(
             input_ids=input_ids,
             attention_mask=attention_mask,
             encoder_hidden_states=encoder_hidden_states,
+            encoder_attention_mask=encoder_attention_mask,
             use_cache=use_cache,
             **kwargs,
         )
@@ -181,16 +200,18 @@ class VisionGPT2(PreTrainedModel, GenerationMixin):
         loss = text_loss
         if self.config.word_loss:
             foretold = self.words(encoder_hidden_states)
-            loss = loss + self.config.word_loss * word_losses(foretold, labels).sum() / divisor
+            losses = word_losses(foretold, labels, encoder_attention_mask)
+            loss = loss + self.config.word_loss * losses.sum() / divisor
         return VisionGPT2Output(loss=loss, text_loss=text_loss, **output)
 
     @torch.no_grad()
     def generate(  # type: ignore[override]
-        self, inputs: Tensor | None = None, *, pixel_values: Tensor | None = None, **kwargs: Any
-    ) -> Any:
+        self, inputs: Tensor | None = None, *, pixel_values: Tensor | None = None, views: Tensor | None = None,
+        **kwargs: Any,
+    ) -> Any:  # fmt: skip
         """As transformers' `generate`, from images; begins with the bos token where no `inputs` are given."""
         if pixel_values is not None:
-            kwargs["encoder_hidden_states"] = self.enc(pixel_values)
+            kwargs["encoder_hidden_states"], kwargs["encoder_attention_mask"] = self.encode(pixel_values, views)
         if inputs is None and "input_ids" not in kwargs:
             config = kwargs.get("generation_config") or self.generation_config
             states = kwargs["encoder_hidden_states"]
@@ -211,14 +232,15 @@ def token_losses(logits: Tensor, labels: Tensor, label_smoothing: float) -> Tens
     )
 
 
-def word_losses(foretold: Tensor, labels: Tensor) -> Tensor:
+def word_losses(foretold: Tensor, labels: Tensor, there: Tensor | None = None) -> Tensor:
     """How badly an image's positions foretell which tokens its report holds: (B, positions, V), (B, T) → (B,).
 
-    Cross-entropy of each token's presence, summed over the vocabulary; a token is there if any position says so
-    (noisy-or). Fang et al. 2015 find the words of captions in images so; through cross-attention alone a fresh encoder
-    learns far more slowly.
+    Positions that are not `there` (B, positions) say nothing. Cross-entropy of each token's presence, summed over the
+    vocabulary; a token is there if any position says so (noisy-or). Fang et al. 2015 find the words of captions in
+    images so; through cross-attention alone a fresh encoder learns far more slowly.
     """
-    absence = F.softplus(foretold.float()).sum(dim=1).clamp(min=1e-6)  # minus the logarithm of its probability
+    said = F.softplus(foretold.float())  # minus the logarithm of the probability of absence
+    absence = (said if there is None else said * there.unsqueeze(2)).sum(dim=1).clamp(min=1e-6)
     present = torch.zeros_like(absence).scatter_add_(1, labels.clamp(min=0), labels.ne(IGNORED).float()) > 0
     return torch.where(present, -torch.log(-torch.expm1(-absence)), absence).sum(dim=1)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import GenerationConfig, GPT2Config, LogitsProcessorList, PreTrainedTokenizerFast
@@ -14,11 +15,11 @@ from transformers import GenerationConfig, GPT2Config, LogitsProcessorList, PreT
 from benchmark import contracts
 from benchmark.contracts import Dataset, Example, TrainingJob
 from benchmark.errors import UserError
-from benchmark.images import ImageError
+from benchmark.images import Geometry
 from benchmark.schema import GenerationSettings, Report, Study
 
 from ._checkpoints import finished
-from ._data import Augmentation, Collate, ReportDataset, study_image
+from ._data import Augmentation, Collate, ReportDataset, study_pictures
 from ._sampling import SeededSampling
 from ._text import report_text
 from ._tokenizer import encode, load_tokenizer, pretrained_tokenizer, train_tokenizer
@@ -44,6 +45,7 @@ class Model(contracts.Model):
             "vocabulary": 50257,
             "image_size": 384,
             "keep_aspect": False,
+            "views": 1,
             "position_code": False,
             "max_tokens": 256,
             "dropout": 0.1,
@@ -58,7 +60,6 @@ class Model(contracts.Model):
             "epochs": 4,
             "save_every": 500,
             "workers": 4,
-            "cache_images": False,
             "degrees": 5.0,
             "shift": 0.03,
             "scale": 0.05,
@@ -78,6 +79,7 @@ class Model(contracts.Model):
             "vocabulary": 1000,
             "image_size": 96,
             "keep_aspect": True,
+            "views": 1,
             "position_code": True,
             "max_tokens": 256,
             "dropout": 0.0,
@@ -92,7 +94,6 @@ class Model(contracts.Model):
             "epochs": 5,
             "save_every": 100,
             "workers": 0,
-            "cache_images": True,
             "degrees": 3.0,
             "shift": 0.03,
             "scale": 0.03,
@@ -121,7 +122,7 @@ class Model(contracts.Model):
             return
         options = job.options
         examples = {name: _with_text(getattr(job, name), name, job) for name in ("train", "validation")}
-        _expect_readable(examples["train"])
+        read = _open_images(job, [e.study for chosen in examples.values() for e in chosen])
         texts = {name: [report_text(e) for e in chosen] for name, chosen in examples.items()}
         if options["decoder"]:
             tokenizer = pretrained_tokenizer(options["decoder"])
@@ -134,11 +135,10 @@ class Model(contracts.Model):
             return ReportDataset(
                 studies=[e.study for e in examples[name]],
                 token_ids=[encode(tokenizer, text, options["max_tokens"]) for text in texts[name]],
-                image_size=options["image_size"],
-                keep_aspect=options["keep_aspect"],
+                read=read,
+                views=options["views"],
                 seed=job.seed,
                 augmentation=augmentation,
-                cache_images=options["cache_images"],
             )
 
         fit(
@@ -168,32 +168,38 @@ class Model(contracts.Model):
         return cls(model, tokenizer, str(config.get("preset", "")))
 
     def generate(self, studies: Sequence[Study], settings: GenerationSettings, seeds: Sequence[int]) -> list[Report]:
-        """Greedy, beam or seeded sampling from each study's first view.
+        """Greedy, beam or seeded sampling from each study's first view, or as many as the model was trained on.
 
-        Texts end at the model's number of positions where that is smaller than `max_new_tokens`. Raises UserError for
-        sampling with beams.
+        A view that cannot be read is left out, and is its study's error where there is no other. Texts end at the
+        model's number of positions where that is smaller than `max_new_tokens`. Raises UserError for sampling with
+        beams.
         """
         if settings.do_sample and settings.num_beams > 1:
             raise UserError("Sampling and beam search exclude each other: set num_beams to 1, or do_sample to false.")
         config = self.model.config
-        images: dict[int, Tensor] = {}
-        reports: dict[int, Report] = {}
-        for i, study in enumerate(studies):
-            try:
-                images[i] = study_image(study, config.image_size, config.keep_aspect)
-            except ImageError as error:
-                reports[i] = Report("", error=str(error))
-        if images:
-            batch = pixels(torch.stack(list(images.values())), config.mean, config.std)
-            generated = self._generate(batch, settings, [seeds[i] for i in images])
-            reports |= dict(zip(images, map(self._report, generated), strict=True))
+        read = Geometry(config.image_size, config.keep_aspect).read
+        pictures = [study_pictures(study, config.views, read) for study in studies]
+        reports = {i: Report("", error=p.errors[0]) for i, p in enumerate(pictures) if not p.images}
+        seen = [i for i in range(len(studies)) if i not in reports]
+        if seen:
+            images = torch.stack([image for i in seen for image in pictures[i].images])
+            generated = self._generate(
+                pixels(images, config.mean, config.std),
+                torch.tensor([len(pictures[i].images) for i in seen]),
+                settings,
+                [seeds[i] for i in seen],
+            )
+            reports |= dict(zip(seen, map(self._report, generated), strict=True))
         return [reports[i] for i in range(len(studies))]
 
-    def _generate(self, batch: Tensor, settings: GenerationSettings, seeds: Sequence[int]) -> list[list[int]]:
+    def _generate(
+        self, images: Tensor, views: Tensor, settings: GenerationSettings, seeds: Sequence[int]
+    ) -> list[list[int]]:
         """Token ids after the bos token, filled up with the end token to one length."""
         processors = LogitsProcessorList([SeededSampling(settings, seeds)] if settings.do_sample else [])
         sequences = self.model.generate(
-            pixel_values=batch.to(self.model.device),
+            pixel_values=images.to(self.model.device),
+            views=views.to(self.model.device),
             generation_config=GenerationConfig(
                 max_new_tokens=min(settings.max_new_tokens, self.model.config.text_config.n_positions - 1),
                 num_beams=settings.num_beams,
@@ -225,6 +231,7 @@ class Model(contracts.Model):
             "vocabulary": config.text_config.vocab_size,
             "image_size": config.image_size,
             "keep_aspect": config.keep_aspect,
+            "views": config.views,
         }
 
 
@@ -238,16 +245,20 @@ def _with_text(examples: Sequence[Example], name: str, job: TrainingJob) -> list
     return chosen
 
 
-def _expect_readable(examples: Sequence[Example]) -> None:
-    """Raises UserError where none of the first images can be read: a wrong folder should show before training."""
-    first: ImageError | None = None
-    for example in examples[:20]:
-        try:
-            study_image(example.study, 32, keep_aspect=True)
-            return
-        except ImageError as error:
-            first = first or error
-    raise UserError(f"None of the first {len(examples[:20])} training images can be read. The first: {first}")
+def _open_images(job: TrainingJob, studies: Sequence[Study]) -> Callable[[Path], np.ndarray]:
+    """The job's way to the views of these studies, once it is sure that some can be read: a wrong folder should show
+    at once.
+    """
+    options = job.options
+    if options["views"] < 1:
+        raise UserError(f"views is {options['views']}; a study's report needs at least one image.")
+    geometry = Geometry(options["image_size"], options["keep_aspect"])
+    first = [study_pictures(study, options["views"], geometry.read) for study in studies[:20]]
+    if not any(pictures.images for pictures in first):
+        raise UserError(
+            f"No image of the first {len(first)} training studies can be read. The first: {first[0].errors[0]}"
+        )
+    return job.images([view.path for study in studies for view in study.views[: options["views"]]], geometry)
 
 
 def _build(job: TrainingJob, tokenizer: PreTrainedTokenizerFast) -> VisionGPT2:
@@ -282,6 +293,7 @@ def _build(job: TrainingJob, tokenizer: PreTrainedTokenizerFast) -> VisionGPT2:
             encoder_args=options["encoder_args"],
             image_size=options["image_size"],
             keep_aspect=options["keep_aspect"],
+            views=options["views"],
             position_code=options["position_code"],
             label_smoothing=options["label_smoothing"],
             word_loss=options["word_loss"],

@@ -71,17 +71,18 @@ class DataOptions:
         """The data set. Raises UserError where it cannot be read."""
         from benchmark import opening
 
-        options = dict(_key_value(option) for option in self.data_option or [])
+        options = dict(key_value("--data-option", option) for option in self.data_option or [])
         if self.layout is not None:
             options["layout"] = self.layout
         results = config.results_folder()
         return opening.open_dataset(name or self.dataset, self.root, self.reports_root, results, options)
 
 
-def _key_value(option: str) -> tuple[str, str]:
-    key, equals, value = option.partition("=")
+def key_value(option: str, given: str) -> tuple[str, str]:
+    """The two halves of what an option was given. Raises UserError without `=`."""
+    key, equals, value = given.partition("=")
     if not equals:
-        raise UserError(f"--data-option takes key=value, not '{option}'.")
+        raise UserError(f"{option} takes key=value, not '{given}'.")
     return key, value
 
 

@@ -6,11 +6,13 @@ import contextlib
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from benchmark.contracts import Unavailable
 
@@ -99,6 +101,28 @@ def find(given: str) -> Encoder:
         _weights(folder)
         return Encoder(folder.name, folder)
     return Encoder(given, _download(given))
+
+
+def named(hub_id: str, folders: Mapping[str, str]) -> Encoder:
+    """The encoder of a hub id: from the folder that `folders` gives for it, else from the hub. Raises Unavailable."""
+    if hub_id not in folders:
+        return Encoder(hub_id, _download(hub_id))
+    folder = Path(folders[hub_id]).resolve()
+    _weights(folder)
+    return Encoder(hub_id, folder)
+
+
+def baseline(hub_id: str, layer: int) -> np.ndarray:
+    """F1, precision and recall that bert-score measured on unrelated English sentences. Raises Unavailable."""
+    import bert_score
+
+    path = Path(bert_score.__file__).parent / "rescale_baseline" / "en" / f"{hub_id}.tsv"
+    rows = path.read_text(encoding="utf-8").split() if path.is_file() else []
+    values = {row.split(",")[0]: row.split(",")[1:] for row in rows}
+    if str(layer) not in values:
+        raise Unavailable(f"bert-score has no baseline to rescale the encoder {hub_id} at layer {layer}.")
+    precision, recall, f1 = map(float, values[str(layer)])
+    return np.array([f1, precision, recall])
 
 
 def _installed_minilm() -> Encoder:

@@ -86,6 +86,21 @@ class MeteorJar:
         return f", saying: {lines[0]}" if lines else ""
 
 
+_ALIVE: weakref.WeakValueDictionary[tuple[str, ...], MeteorJar] = weakref.WeakValueDictionary()
+
+
+def shared() -> MeteorJar:
+    """The one process of all metrics that live at a time: it is slow to start and takes much memory.
+
+    Raises Unavailable where Java is missing.
+    """
+    command = tuple(_command())
+    jar = _ALIVE.get(command)
+    if jar is None:
+        jar = _ALIVE[command] = MeteorJar()
+    return jar
+
+
 def _command() -> list[str]:
     return java.command("-Xmx2G", "-jar", java.jar(JAR), "-", "-", "-stdio", "-l", "en", "-norm")
 

@@ -1,6 +1,6 @@
-"""BERTScore: words matched by the similarity of their embeddings (Zhang et al., ICLR 2020); idf and rescaling off.
+"""BERTScore: words matched by the similarity of their embeddings (Zhang et al., ICLR 2020), without idf.
 
-Matches `bert_score.score` of the package bert-score with the same encoder and layer.
+Matches `bert_score.score` of the package bert-score with the same encoder, layer and rescaling.
 """
 
 from __future__ import annotations
@@ -25,30 +25,55 @@ BLOCK = 1000
 class Metric(contracts.Metric):
     """Rows, shape (pairs, 4): F1, precision, recall, 1. An empty hypothesis scores 0.
 
-    The encoder is `context.encoder` (a folder or a hub id), else the MiniLM of an installed package. Its layer is
+    The encoder is `encoder`, a hub id whose folder `context.extra["folders"]` may name, else `context.encoder` (a
+    folder or a hub id), else the MiniLM of an installed package. Its layer is `layer`, else
     `context.extra["bertscore_layer"]`, else the one that bert-score recommends for that hub id, else the last.
+    `rescale` makes bert-score's English baseline 0; an empty hypothesis stays at 0.
     """
 
     KEYS: ClassVar[tuple[str, ...]] = ("bertscore_f1", "bertscore_p", "bertscore_r")
     INPUT: ClassVar[str] = "text"
 
+    def __init__(
+        self,
+        context: contracts.MetricContext,
+        encoder: str = "",
+        layer: int = 0,
+        rescale: bool = False,
+    ):
+        super().__init__(context)
+        self._encoder_id = encoder
+        self._layer = layer
+        self._rescale = rescale
+
     @cached_property
     def encoder(self) -> _encoder.Encoder:
         """Raises Unavailable where there is none."""
+        if self._encoder_id:
+            return _encoder.named(self._encoder_id, self.context.extra.get("folders", {}))
         return _encoder.find(self.context.encoder)
 
     @cached_property
     def layer(self) -> int:
         """The hidden layer whose output is compared, counted from 1."""
-        given = self.context.extra.get("bertscore_layer")
+        given = self._layer or self.context.extra.get("bertscore_layer")
         return int(given) if given else self.encoder.default_layer()
+
+    @cached_property
+    def baseline(self) -> np.ndarray:
+        """F1, precision and recall of unrelated sentences, which become 0; zeros without rescaling.
+
+        Raises Unavailable where bert-score has none for the encoder and layer.
+        """
+        return _encoder.baseline(self.encoder.name, self.layer) if self._rescale else np.zeros(3)
 
     @property
     def signature(self) -> str:
         """Raises Unavailable where there is no encoder."""
         version = importlib.metadata.version("bert-score")
         encoder = f"encoder:{self.encoder.name}|sha256:{self.encoder.sha256[:12]}|layer:{self.layer}"
-        return f"bertscore|{encoder}|idf:no|rescale:no|level:mean|impl:bert-score-{version}"
+        rescale = "en" if self._rescale else "no"
+        return f"bertscore|{encoder}|idf:no|rescale:{rescale}|level:mean|impl:bert-score-{version}"
 
     def rows(self, hypotheses: Sequence[str], references: Sequence[str]) -> np.ndarray:
         """Raises Unavailable where there is no encoder or it cannot be loaded."""
@@ -57,12 +82,14 @@ class Metric(contracts.Metric):
         # Sorted, so that batches and with them the last digits do not depend on the order given.
         distinct = sorted({pair for pair in pairs if pair})
         scores: dict[tuple[str, str] | None, np.ndarray] = {None: np.zeros(3)}
+        baseline = self.baseline
         for start in range(0, len(distinct), BLOCK):
             block = distinct[start : start + BLOCK]
             embedded = self._embed({text for pair in block for text in pair})
             for first in range(0, len(block), BATCH):
                 batch = block[first : first + BATCH]
-                scores.update(zip(batch, self._match(batch, embedded), strict=True))
+                rescaled = (self._match(batch, embedded) - baseline) / (1 - baseline)
+                scores.update(zip(batch, rescaled, strict=True))
         rows = np.ones((len(pairs), 4))
         for row, pair in zip(rows, pairs, strict=True):
             row[:3] = scores[pair]

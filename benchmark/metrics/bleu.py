@@ -12,6 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from benchmark import contracts
+from benchmark.metrics import _mean
 
 ORDER = 4
 TINY, SMALL = 1e-15, 1e-9
@@ -19,15 +20,22 @@ TINY, SMALL = 1e-15, 1e-9
 
 
 class Metric(contracts.Metric):
-    """Rows, shape (pairs, 10): matches (orders 1–4), n-grams written (1–4), words written, words of the reference."""
+    """Rows, shape (pairs, 10): matches (orders 1–4), n-grams written (1–4), words written, words of the reference.
+
+    At level `mean`, the mean of each pair's own BLEU instead: rows, shape (pairs, 5): BLEU (orders 1–4), 1.
+    """
 
     KEYS: ClassVar[tuple[str, ...]] = ("bleu_1", "bleu_2", "bleu_3", "bleu_4")
     INPUT: ClassVar[str] = "tokens"
 
+    def __init__(self, context: contracts.MetricContext, level: str = "corpus"):
+        super().__init__(context)
+        self.level = level
+
     @property
     def signature(self) -> str:
         version = importlib.metadata.version("pycocoevalcap")
-        return f"bleu|order:{ORDER}|smooth:none|len:closest|level:corpus|impl:pycocoevalcap-{version}"
+        return f"bleu|order:{ORDER}|smooth:none|len:closest|level:{self.level}|impl:pycocoevalcap-{version}"
 
     def rows(self, hypotheses: Sequence[str], references: Sequence[str]) -> np.ndarray:
         from pycocoevalcap.bleu.bleu_scorer import cook_refs, cook_test
@@ -36,13 +44,24 @@ class Metric(contracts.Metric):
         for row, hypothesis, reference in zip(rows, hypotheses, references, strict=True):
             counts = cook_test(hypothesis, cook_refs([reference], n=ORDER), eff="closest", n=ORDER)
             row[:] = *counts["correct"], *counts["guess"], counts["testlen"], counts["reflen"]
-        return rows
+        if self.level == "corpus":
+            return rows
+        return np.column_stack([*_bleu(rows), np.ones(len(rows))])
 
     def aggregate(self, sums: np.ndarray) -> dict[str, np.ndarray]:
-        """Brevity penalty exp(1 - reference length / length written) where less is written; 0 where nothing is."""
-        matches, guesses = sums[..., :ORDER], sums[..., ORDER : 2 * ORDER]
-        written, reference = sums[..., -2], sums[..., -1]
-        precision = np.cumprod((matches + TINY) / (guesses + SMALL), axis=-1)
-        ratio = (written + TINY) / (reference + SMALL)
-        brevity = np.where(written > 0, np.exp(np.minimum(0.0, 1 - 1 / ratio)), 0.0)
-        return {key: precision[..., k] ** (1 / (k + 1)) * brevity for k, key in enumerate(self.KEYS)}
+        if self.level == "corpus":
+            return dict(zip(self.KEYS, _bleu(sums), strict=True))
+        return {key: _mean.mean(sums, column) for column, key in enumerate(self.KEYS)}
+
+
+def _bleu(sums: np.ndarray) -> list[np.ndarray]:
+    """BLEU-1 to BLEU-4 of summed counts.
+
+    Brevity penalty exp(1 - reference length / length written) where less is written; 0 where nothing is.
+    """
+    matches, guesses = sums[..., :ORDER], sums[..., ORDER : 2 * ORDER]
+    written, reference = sums[..., -2], sums[..., -1]
+    precision = np.cumprod((matches + TINY) / (guesses + SMALL), axis=-1)
+    ratio = (written + TINY) / (reference + SMALL)
+    brevity = np.where(written > 0, np.exp(np.minimum(0.0, 1 - 1 / ratio)), 0.0)
+    return [precision[..., k] ** (1 / (k + 1)) * brevity for k in range(ORDER)]

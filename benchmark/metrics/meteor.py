@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from benchmark import contracts
-from benchmark.metrics import _meteor_jar
+from benchmark.metrics import _mean, _meteor_jar
 
 ALPHA, BETA, GAMMA, DELTA = 0.85, 0.20, 0.60, 0.75
 """METEOR 1.5's `rank` parameters for English: balance of recall, shape and weight of the fragmentation penalty, and
@@ -37,20 +37,24 @@ class Metric(contracts.Metric):
 
     words (2), function words (2), then for each of the four matchers content words matched (2) and function words
     matched (2), then chunks (1) and words matched (2). A pair that is matched whole in one chunk has 0 chunks, as the
-    jar counts it when it aggregates.
+    jar counts it when it aggregates. At level `mean`, the mean of each pair's own score instead: rows (score, 1).
     """
 
     KEYS: ClassVar[tuple[str, ...]] = ("meteor",)
     INPUT: ClassVar[str] = "tokens"
 
+    def __init__(self, context: contracts.MetricContext, level: str = "corpus"):
+        super().__init__(context)
+        self.level = level
+
     @cached_property
     def _jar(self) -> _meteor_jar.MeteorJar:
-        return _meteor_jar.MeteorJar()
+        return _meteor_jar.shared()
 
     @property
     def signature(self) -> str:
         version = importlib.metadata.version("pycocoevalcap")
-        settings = f"version:1.5|language:en|norm:yes|task:rank|aligned:{ALIGNED}|level:corpus"
+        settings = f"version:1.5|language:en|norm:yes|task:rank|aligned:{ALIGNED}|level:{self.level}"
         return f"meteor|{settings}|impl:pycocoevalcap-{version}"
 
     def rows(self, hypotheses: Sequence[str], references: Sequence[str]) -> np.ndarray:
@@ -63,20 +67,24 @@ class Metric(contracts.Metric):
         matched = rows[:, MATCHES].reshape(-1, 8, 2).sum(axis=1)
         whole = (matched == rows[:, LENGTH]).all(axis=1) & (rows[:, CHUNKS] == 1)
         rows[whole, CHUNKS] = 0
-        return rows
+        return rows if self.level == "corpus" else _mean.rows(_meteor(rows))
 
     def aggregate(self, sums: np.ndarray) -> dict[str, np.ndarray]:
-        """METEOR 1.5's formula; 0 where nothing is matched."""
-        matches = sums[..., MATCHES].reshape(*sums.shape[:-1], 4, 2, 2)
-        content, function = matches[..., 0, :], matches[..., 1, :]
-        weighted = DELTA * content + (1 - DELTA) * function
-        matched = (WEIGHTS[:, None] * weighted).sum(axis=-2)
-        length = DELTA * (sums[..., LENGTH] - sums[..., FUNCTION]) + (1 - DELTA) * sums[..., FUNCTION]
-        precision, recall = np.moveaxis(_ratio(matched, length), -1, 0)
-        # The weighted harmonic mean 1 / ((1 - alpha) / precision + alpha / recall), without its division by zero.
-        mean = _ratio(precision * recall, (1 - ALPHA) * recall + ALPHA * precision)
-        fragmentation = _ratio(sums[..., CHUNKS], sums[..., WORD_MATCHES].sum(axis=-1) / 2)
-        return {"meteor": np.maximum(0.0, mean * (1 - GAMMA * fragmentation**BETA))}
+        return {"meteor": _meteor(sums) if self.level == "corpus" else _mean.mean(sums)}
+
+
+def _meteor(sums: np.ndarray) -> np.ndarray:
+    """METEOR 1.5's formula; 0 where nothing is matched."""
+    matches = sums[..., MATCHES].reshape(*sums.shape[:-1], 4, 2, 2)
+    content, function = matches[..., 0, :], matches[..., 1, :]
+    weighted = DELTA * content + (1 - DELTA) * function
+    matched = (WEIGHTS[:, None] * weighted).sum(axis=-2)
+    length = DELTA * (sums[..., LENGTH] - sums[..., FUNCTION]) + (1 - DELTA) * sums[..., FUNCTION]
+    precision, recall = np.moveaxis(_ratio(matched, length), -1, 0)
+    # The weighted harmonic mean 1 / ((1 - alpha) / precision + alpha / recall), without its division by zero.
+    mean = _ratio(precision * recall, (1 - ALPHA) * recall + ALPHA * precision)
+    fragmentation = _ratio(sums[..., CHUNKS], sums[..., WORD_MATCHES].sum(axis=-1) / 2)
+    return np.maximum(0.0, mean * (1 - GAMMA * fragmentation**BETA))
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:

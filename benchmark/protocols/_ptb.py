@@ -15,6 +15,8 @@ from benchmark.contracts import Unavailable
 JAR = "pycocoevalcap/tokenizer/stanford-corenlp-3.4.1.jar"
 SIGNATURE = "tok:ptb|jar:stanford-corenlp-3.4.1|case:lower|punctuation:dropped"
 
+WORDS = "Penn Treebank tokens (Stanford CoreNLP 3.4.1), lower case, punctuation dropped"
+
 PUNCTUATION = frozenset("'' ' `` ` -LRB- -RRB- -LCB- -RCB- . ? ! , : - -- ... ;".split())
 """As pycocoevalcap has it. Because the tokenizer lower-cases, brackets come as `-lrb-` and stay; so they do there."""
 

@@ -45,7 +45,8 @@ MAY_IMPORT = {
     "rexrank": f"{RECORDS} store",
     "provenance": RECORDS,
     "protocols": f"{RECORDS} contracts sections registry java",
-    "metrics": f"{RECORDS} contracts java",
+    "labeler": f"{RECORDS} store",
+    "metrics": f"{RECORDS} contracts java labeler",
     # Stages: files are the interface between them, so none imports another.
     "licence": f"{RECORDS} contracts",
     "novelty": "schema sections",
@@ -54,16 +55,25 @@ MAY_IMPORT = {
     "cache": "errors console store provenance images",
     "train": f"{STAGE} cache licence novelty protocols",
     "score": f"{STAGE} registry protocols statistics",
-    "leaderboard": f"{RECORDS} store statistics",
+    "pairs": f"{RECORDS} store",
+    "paired": "contracts statistics",
+    "scored_runs": f"{RECORDS} store provenance",
+    "published": RECORDS,
+    "leaderboard": f"{RECORDS} store statistics pairs",
     # Stages put together.
     "opening": f"{TOOLS} store provenance",
     "evaluate": f"{TOOLS} store licence novelty slices provenance protocols generate train score",
-    "rescore": f"{TOOLS} store provenance protocols score opening evaluate",
+    "predictions_in": f"{RECORDS} sections",
+    "matching": f"{RECORDS} contracts protocols predictions_in",
+    "rescore": f"{TOOLS} store provenance protocols predictions_in matching score opening evaluate",
     "loose": f"{TOOLS} store generate train evaluate",
     "quickstart": f"{TOOLS} train score leaderboard opening evaluate",
+    "compare": f"{TOOLS} store licence score statistics pairs paired scored_runs leaderboard",
     "doctor": f"{TOOLS} provenance java",
-    "inspection": f"{RECORDS} contracts console store provenance images",
-    "cli": f"{TOOLS} store licence inspection rexrank leaderboard opening evaluate train rescore loose quickstart doctor",
+    "speed": "cache images provenance store",
+    "inspection": f"{RECORDS} contracts console store provenance novelty images",
+    "cli": f"{TOOLS} store licence inspection rexrank leaderboard opening evaluate train rescore loose quickstart "
+    "protocols doctor speed labeler compare scored_runs published",
     "__main__": "cli",
     "__init__": "",
 }
@@ -76,14 +86,15 @@ PLUGINS_MAY_IMPORT = set("schema contracts errors sections images console".split
 PRIVATE = {("benchmark.metrics._meteor_jar", "benchmark.protocols._ptb")}
 """Private modules that another package may import: METEOR's own tokenizing is that of the protocol."""
 
-OWN_PACKAGE = ("protocols", "metrics", "cli", "inspection")
+OWN_PACKAGE = ("protocols", "metrics", "cli", "inspection", "labeler")
 """Places in the table that are packages, whose modules import one another."""
 
 STANDARD_LIBRARY_ONLY = (
     "errors licence schema sections _mimic_sections _headings registry contracts config java provenance".split()
 )
-THIRD_PARTY_AT_IMPORT = {"statistics": {"numpy"}, "score": {"numpy"}, "images": {"numpy", "PIL"}, "cli": {"typer"},
-                         "_dicom": {"numpy", "PIL"}, "cache": {"numpy"}}  # fmt: skip
+THIRD_PARTY_AT_IMPORT = {"statistics": {"numpy"}, "paired": {"numpy"}, "scored_runs": {"numpy"}, "score": {"numpy"}, "images": {"numpy", "PIL"}, "cli": {"typer"},
+                         "_dicom": {"numpy", "PIL"}, "cache": {"numpy"},
+                         "speed": {"numpy", "PIL"}}  # fmt: skip
 """What a module of benchmark/ outside metrics/ may import at its head; the others none."""
 
 

@@ -7,7 +7,7 @@ import json
 import pandas as pd
 import pytest
 
-from benchmark import leaderboard, store
+from benchmark import leaderboard, pairs, store
 from benchmark.errors import UserError
 
 DOCUMENTED = (
@@ -165,6 +165,87 @@ def test_only_rows_of_the_newest_signatures_are_ranked(tmp_path):
     assert next(row["note"] for row in board(tmp_path).rows if row["model"] == "a") == "not ranked: other signatures"
 
 
+# --- places -----------------------------------------------------------------------------------------------------
+
+
+def put_pairs(results, p, *, signature="protocol:default|version:1 bleu:1", fingerprint="f0", metric="cider"):
+    """A `pairs.json` with the p of pairs such as `ab`, of the models of those names."""
+    test = {"difference": 0.1, "low": 0.05, "high": 0.2, "p_bootstrap": 0.1, "effect": 0.1, "wins": 0.5, "losses": 0.2}
+    found = [{"a": a, "b": b, "metrics": {metric: {**test, "p": value}}} for (a, b), value in p.items()]
+    group = {"section": "findings", "fingerprint": fingerprint, "signature": signature, "n": 9, "n_patients": 9}
+    store.write_json(results / "scores" / "phantom-val" / pairs.NAME, {"groups": [{**group, "pairs": found}]})
+
+
+def places(results):
+    return "".join(f"{row['model']}{row['rank']}{'' if row['rank_basis'] == 'tested' else '?'} " for row in
+                   board(results).rows).strip()  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("p", "expected"),
+    [
+        # Holm triples .01, doubles the next and leaves the greatest.
+        ({"ab": 0.01, "ac": 0.01, "bc": 0.01}, "a1 b2 c3"),
+        ({"ab": 0.3, "ac": 0.01, "bc": 0.01}, "a1 b1 c3"),
+        ({"ab": 0.01, "ac": 0.01, "bc": 0.3}, "a1 b2 c2"),
+        ({"ab": 0.3, "ac": 0.3, "bc": 0.3}, "a1 b1 c1"),
+        # b is as good as either: all share a place, though a and c differ.
+        ({"ab": 0.3, "ac": 0.001, "bc": 0.3}, "a1 b1 c1"),
+        # a and c cannot be told apart, so b between them cannot stand apart.
+        ({"ab": 0.001, "ac": 0.3, "bc": 0.001}, "a1 b1 c1"),
+        # Each p is below .05, but not after the correction.
+        ({"ab": 0.03, "ac": 0.03, "bc": 0.03}, "a1 b1 c1"),
+        ({"ba": 0.01, "ca": 0.01, "cb": 0.3}, "a1 b2 c2"),
+        ({"ab": 0.3}, "a1? b1? c3?"),
+        ({"bc": 0.3, "ac": 0.001}, "a1? b2? c2"),
+        ({}, "a1? b2? c3?"),
+    ],
+    ids=str,
+)
+def test_rows_that_cannot_be_told_apart_share_a_place(tmp_path, p, expected):
+    put(tmp_path, *(aggregate(model, model, value) for model, value in (("a", 0.9), ("b", 0.8), ("c", 0.7))))
+    put_pairs(tmp_path, p)
+    assert places(tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    "other", [{"signature": "other"}, {"fingerprint": "f1"}, {"metric": "bleu_4"}], ids=lambda other: next(iter(other))
+)
+def test_tests_of_other_data_scores_or_metrics_do_not_count(tmp_path, other):
+    put(tmp_path, aggregate("a", "a", 0.9), aggregate("b", "b", 0.8))
+    put_pairs(tmp_path, {"ab": 0.9}, **other)
+    assert places(tmp_path) == "a1? b2?"
+
+
+def test_equal_values_share_a_place_untested(tmp_path):
+    put(tmp_path, aggregate("a", "1"), aggregate("b", "2"), aggregate("c", "3", 0.1))
+    assert places(tmp_path) == "a1? b1? c3?"
+
+
+def test_the_correction_is_for_the_rows_ranked(tmp_path):
+    put(tmp_path, aggregate("a", "a", 0.9), aggregate("b", "b", 0.8))
+    put_pairs(tmp_path, {"ab": 0.03, "ax": 0.9, "bx": 0.9})
+    assert places(tmp_path) == "a1 b2"
+
+
+def test_tables_say_which_ranks_are_untested(tmp_path):
+    put(tmp_path, aggregate("a", "a", 0.9), aggregate("b", "b", 0.8))
+    assert [row["#"] for row in leaderboard.shown_rows(board(tmp_path), "findings")] == ["1?", "2?"]
+    put_pairs(tmp_path, {"ab": 0.2})
+    assert [row["#"] for row in leaderboard.shown_rows(board(tmp_path), "findings")] == ["1", "1"]
+    rows = list(csv.DictReader(io.StringIO(leaderboard.to_csv(board(tmp_path)))))
+    assert [(row["rank"], row["rank_basis"]) for row in rows] == [("1", "tested"), ("1", "tested")]
+
+
+def test_a_model_that_always_writes_one_report_is_named_as_such(tmp_path):
+    reports = aggregate()["reports"]
+    for run_id, share in (("1", 1.0), ("2", 0.99), ("3", 0.98)):
+        put(tmp_path, aggregate(f"m{run_id}", run_id, reports={**reports, "commonest_share": share}, note="fact"))
+    notes = {row["model"]: row["note"] for row in board(tmp_path).rows}
+    assert notes["m1"] == notes["m2"] == "fact; writes one report for every image"
+    assert notes["m3"] == "fact"
+
+
 # --- runs of one model ------------------------------------------------------------------------------------------
 
 
@@ -206,6 +287,15 @@ def test_grounding_gap_is_what_shuffled_images_cost(tmp_path):
     assert rows["a", "findings"]["grounding_gap"] == pytest.approx(0.3)
     assert "grounding_gap" not in rows["a", "impression"]
     assert "grounding_gap" not in rows["b", "findings"]
+
+
+def test_the_gap_has_the_interval_of_its_test(tmp_path):
+    put(tmp_path, aggregate("a", "a"), aggregate("a", "z", 0.4, control="shuffle"))
+    put_pairs(tmp_path, {"za": 0.1})
+    (row,) = board(tmp_path).rows
+    assert (row["grounding_gap"], row["grounding_gap_low"], row["grounding_gap_high"]) == pytest.approx(
+        (0.1, -0.2, -0.05)
+    )
 
 
 @pytest.mark.parametrize(

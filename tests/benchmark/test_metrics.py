@@ -226,7 +226,8 @@ def test_a_further_empty_hypothesis_never_raises_a_score(metric, texts):
     n = 10 if metric.KEYS == ("cider",) else 9
     with_empty = corpus(metric, [*hypotheses[:9], ""], references)
     without = corpus(metric, hypotheses[:n], references[:n])
-    assert all(with_empty[key] <= without[key] for key in metric.KEYS)
+    # A mean weighted by support gives the classes of the further reference more weight, and these may be the good ones.
+    assert all(with_empty[key] <= without[key] for key in metric.KEYS if "_weighted_" not in key)
 
 
 @every_metric

@@ -1,9 +1,22 @@
-"""The bootstrap: shapes, seeds, coverage and what clusters do."""
+"""The bootstrap and the paired tests: shapes, seeds, coverage, p-values under the null, and what clusters do."""
+
+import itertools
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from benchmark.statistics import bootstrap, interval
+from benchmark.statistics import (
+    bootstrap,
+    bootstrap_p,
+    effect_size,
+    effective_clusters,
+    holm,
+    interval,
+    randomisation_p,
+    signed,
+    swapped,
+)
 
 
 def names(numbers):
@@ -67,24 +80,176 @@ def test_interval_is_the_percentiles():
         interval(np.arange(5), 95)
 
 
-def simulate(clustered: bool, trials=200, patients=60, per_patient=4):
-    """Share of trials whose 90 % interval of the mean holds the true mean, 0; studies of a patient are alike."""
-    random = np.random.default_rng(7)
+# --- intervals for few clusters ---------------------------------------------------------------------------------
+
+
+def test_clusters_of_unequal_size_count_as_fewer():
+    assert effective_clusters(names(np.arange(12) // 3)) == pytest.approx(4)
+    # Kish: (1 + 9)² / (1² + 9²)
+    assert effective_clusters(names([0] + [1] * 9)) == pytest.approx(100 / 82)
+    assert effective_clusters([]) == 0
+
+
+@pytest.mark.parametrize("clusters", [5, 12.5, 300])
+def test_few_clusters_widen_the_interval_as_student_and_hesterberg_do(clusters):
+    """Of draws that are normal, the ends are those of Student's interval; quantiles are scipy's."""
+    draws = stats.norm.ppf((np.arange(100_000) + 0.5) / 100_000)
+    end = stats.t.ppf(0.975, clusters - 1) * np.sqrt(clusters / (clusters - 1))
+    assert interval(draws, 0.95, clusters) == pytest.approx((-end, end), rel=0.01)
+
+
+def test_of_one_cluster_everything_drawn_is_the_interval():
+    assert interval(np.arange(100), 0.95, 1) == (0, 99)
+
+
+def corpora(number, patients, per_patient, seed):
+    """Invented corpora with a skewed score; patients have 1 to many studies, which are alike. The true mean is 1."""
+    random = np.random.default_rng(seed)
+    for _ in range(number):
+        of = np.repeat(np.arange(patients), random.geometric(1 / per_patient, patients))
+        shared, own = random.normal(size=patients)[of], random.normal(size=len(of))
+        scores = np.exp(0.4 * (shared + own)) / np.exp(0.16)
+        yield np.column_stack([scores, np.ones_like(scores)]), of
+
+
+def coverage(clustered, number=600, patients=100):
     held = 0
-    for trial in range(trials):
-        scores = np.repeat(random.normal(size=patients), per_patient) + 0.5 * random.normal(size=patients * per_patient)
-        rows = np.column_stack([scores, np.ones_like(scores)])
-        of = np.repeat(np.arange(patients), per_patient) if clustered else np.arange(len(scores))
-        sums = bootstrap(rows, names(of), 300, seed=trial)
-        low, high = interval(sums[:, 0] / sums[:, 1], 0.9)
-        held += low <= 0 <= high
-    return held / trials
+    for trial, (rows, of) in enumerate(corpora(number, patients, 4, seed=7)):
+        clusters = names(of if clustered else range(len(of)))
+        sums = bootstrap(rows, clusters, 500, seed=trial)
+        low, high = interval(sums[:, 0] / sums[:, 1], 0.95, effective_clusters(clusters))
+        held += low <= 1 <= high
+    return held / number
 
 
-def test_coverage_with_clusters():
-    """Three standard errors of 200 trials are .064, and the percentile interval is a little narrow at 60 patients."""
-    assert 0.81 <= simulate(clustered=True) <= 0.96
+def test_the_interval_covers_the_truth_in_95_of_100_corpora():
+    assert 0.93 <= coverage(clustered=True) <= 0.97
 
 
 def test_without_clusters_the_interval_is_far_too_narrow():
-    assert simulate(clustered=False) < 0.75
+    assert coverage(clustered=False, number=200) < 0.85
+
+
+# --- paired randomisation ---------------------------------------------------------------------------------------
+
+
+def mean(sums):
+    return sums[..., 0] / sums[..., 1]
+
+
+def scored(values):
+    return np.column_stack([values, np.ones(len(values))])
+
+
+def p_value(a, b, clusters, trials=999, seed=0):
+    """Of two systems' rows, compared by the mean."""
+    total = a.sum(axis=0), b.sum(axis=0)
+    sums = swapped(*total, signed(a, clusters, trials, seed), signed(b, clusters, trials, seed))
+    return randomisation_p(*map(mean, total), *map(mean, sums))
+
+
+def test_signs_are_of_whole_clusters_and_the_same_for_any_rows():
+    rows, clusters = np.random.default_rng(0).integers(1, 9, (20, 3)).astype(float), names(np.arange(20) // 5)
+    sums = signed(rows, clusters, 450, seed=3)
+    assert sums.shape == (450, 3)
+    np.testing.assert_array_equal(sums[:, 1:2], signed(rows[:, 1:2], clusters, 450, seed=3))
+    by_cluster = rows.reshape(4, 5, 3).sum(axis=1)
+    possible = {tuple(np.array(signs) @ by_cluster) for signs in itertools.product((-1, 1), repeat=4)}
+    assert {tuple(each) for each in sums} == possible
+
+
+def test_swapping_keeps_the_total_of_both_systems():
+    random = np.random.default_rng(1)
+    a, b, clusters = random.integers(0, 9, (30, 2)), random.integers(0, 9, (30, 2)), names(np.arange(30) // 3)
+    a, b = a.astype(float), b.astype(float)
+    one, other = swapped(a.sum(axis=0), b.sum(axis=0), signed(a, clusters, 50, 0), signed(b, clusters, 50, 0))
+    np.testing.assert_array_equal(one + other, np.tile(a.sum(axis=0) + b.sum(axis=0), (50, 1)))
+    assert len(np.unique(one, axis=0)) > 20
+
+
+def test_identical_systems_have_p_1():
+    rows = scored(np.random.default_rng(0).random(50))
+    assert p_value(rows, rows, names(range(50))) == 1
+
+
+def test_a_system_that_is_better_everywhere_has_the_smallest_p():
+    values = np.random.default_rng(0).random(200)
+    assert p_value(scored(values + 1), scored(values), names(range(200))) == 1 / 1000
+
+
+def test_p_is_that_of_scipys_permutation_test():
+    random = np.random.default_rng(4)
+    a, b = random.normal(0.25, 1, 14), random.normal(0, 1, 14)
+    exact = stats.permutation_test(
+        (a, b), lambda x, y: np.mean(x) - np.mean(y), permutation_type="samples", n_resamples=np.inf
+    ).pvalue  # fmt: skip
+    assert p_value(scored(a), scored(b), names(range(14)), trials=40_000) == pytest.approx(exact, abs=0.01)
+
+
+def test_with_one_patient_nothing_can_be_told():
+    """Both swaps of one patient give the same difference but for its sign."""
+    values = np.random.default_rng(0).random(40)
+    assert p_value(scored(values + 1), scored(values), ["p"] * 40) == 1
+
+
+def test_the_order_of_systems_and_of_studies_does_not_matter_to_p():
+    random = np.random.default_rng(2)
+    a, b, clusters = scored(random.random(60)), scored(random.random(60)), np.array(names(np.arange(60) // 3))
+    p, order = p_value(a, b, list(clusters)), random.permutation(60)
+    assert p_value(b, a, list(clusters)) == p
+    assert p_value(a[order], b[order], list(clusters[order])) == p
+
+
+def null_p_values(number, clustered):
+    """Two systems alike in truth, whose differences in one patient's studies go together."""
+    random = np.random.default_rng(11)
+    found = []
+    for trial in range(number):
+        of = np.repeat(np.arange(25), 4)
+        a, b = (scored(random.normal(size=25)[of] + 0.5 * random.normal(size=100)) for _ in range(2))
+        clusters = names(of if clustered else range(100))
+        found.append(p_value(a, b, clusters, trials=199, seed=trial))
+    return np.array(found)
+
+
+def test_p_values_are_uniform_under_the_null():
+    p = null_p_values(500, clustered=True)
+    assert stats.kstest(p, "uniform").pvalue > 0.01
+    # Three standard errors of 500 trials at .05 are .029.
+    assert np.mean(p <= 0.05) == pytest.approx(0.05, abs=0.029)
+
+
+def test_swapping_studies_one_by_one_would_call_chance_a_difference():
+    assert np.mean(null_p_values(200, clustered=False) <= 0.05) > 0.2
+
+
+# --- what goes with it ------------------------------------------------------------------------------------------
+
+
+def test_bootstrap_p_agrees_with_the_interval():
+    draws = np.arange(-20, 979)
+    assert bootstrap_p(draws) == pytest.approx(2 * 22 / 1000)
+    assert bootstrap_p(-draws) == bootstrap_p(draws)
+    assert bootstrap_p(np.zeros(99)) == 1
+    assert bootstrap_p(np.ones(99)) == 2 / 100
+
+
+def test_effect_size_is_cohens_d_of_patients_whatever_their_number():
+    random = np.random.default_rng(3)
+    for n in (100, 1600):
+        differences = random.normal(0.5, 1, n)
+        drawn = bootstrap(scored(differences), names(range(n)), 2000, 0)
+        d = differences.mean() / differences.std()
+        assert effect_size(differences.mean(), mean(drawn), names(range(n))) == pytest.approx(d, rel=0.06)
+
+
+def test_effect_size_without_spread():
+    assert effect_size(0.0, np.zeros(10), ["a", "b"]) == 0
+    assert effect_size(0.5, np.full(10, 0.5), ["a", "b"]) is None
+
+
+def test_holm():
+    """By hand: .005 × 4, .01 × 3, .03 × 2, and for .04 no less than its forerunner."""
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.6, 0.7]) == [1, 1]
+    assert holm([]) == []

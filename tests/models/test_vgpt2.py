@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import hashlib
 import json
 import signal
@@ -18,8 +19,10 @@ import pytest
 import torch
 from PIL import Image
 
+from benchmark import cache
 from benchmark.contracts import Example, TrainingJob
 from benchmark.errors import UserError
+from benchmark.images import Geometry
 from benchmark.models import _data, _history, _text, _vision_gpt2
 from benchmark.models.vgpt2 import Model
 from benchmark.schema import GenerationSettings, Reference, Study, View
@@ -221,8 +224,8 @@ def validation_loss(model: Model, examples: list[Example]) -> float:
     for example in examples:
         end = model.tokenizer.eos_token_id
         ids = torch.tensor([[end, *model.tokenizer.encode(_text.report_text(example)), end]])
-        image = _data.study_image(example.study, 32, True).unsqueeze(0)
-        states = _vision_gpt2.pixels(image, model.model.config.mean, model.model.config.std)
+        images = _data.study_pictures(example.study, 1, Geometry(32).read).images
+        states = _vision_gpt2.pixels(torch.stack(images), model.model.config.mean, model.model.config.std)
         logits = model.model(pixel_values=states, input_ids=ids).logits.detach()
         total += float(torch.nn.functional.cross_entropy(logits[0, :-1], ids[0, 1:], reduction="sum"))
         count += ids.shape[1] - 1
@@ -315,6 +318,19 @@ def test_unreadable_training_images_are_left_out_and_told(tmp_path):
     assert any("Epoch 2" in line for line in lines)
 
 
+def test_the_cache_changes_nothing(tmp_path):
+    """What `benchmark.train` passes as a job's images gives the weights that reading the files gives."""
+    examples = make_examples(tmp_path / "images", 4)
+    job = make_job(tmp_path / "files", examples, epochs=2, degrees=5.0)
+    Model.train(job)
+    lines: list[str] = []
+    images = functools.partial(cache.open_images, tmp_path / "cache", report=lines.append)
+    (tmp_path / "cached").mkdir()
+    Model.train(dataclasses.replace(job, output=tmp_path / "cached", images=images))
+    assert weights_hash(tmp_path / "cached") == weights_hash(tmp_path / "files")
+    assert len(lines) == 1 and "4 of 32 × 32" in lines[0]
+
+
 def test_no_readable_image_or_no_text_is_an_error(tmp_path):
     examples = make_examples(tmp_path / "images", 2)
     job = make_job(tmp_path / "a", examples)
@@ -323,7 +339,7 @@ def test_no_readable_image_or_no_text_is_an_error(tmp_path):
         Model.train(dataclasses.replace(job, train=silent))
     for example in examples:
         example.study.views[0].path.unlink()
-    with pytest.raises(UserError, match="None of the first 2"):
+    with pytest.raises(UserError, match="No image of the first 4 training studies"):
         Model.train(job)
 
 

@@ -1,0 +1,156 @@
+"""Scored runs to paired tests: which differences between systems are more than chance.
+
+Read are the rows that scoring left in the run folders, so nothing is scored again.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmark import leaderboard, licence, paired, pairs, score, statistics
+from benchmark.console import say
+from benchmark.contracts import Metric, MetricContext
+from benchmark.errors import UserError
+from benchmark.registry import METRICS
+from benchmark.schema import SECTIONS
+from benchmark.scored_runs import ScoredRun, open_run
+
+
+def refuse_unlike(runs: Sequence[ScoredRun], section: str) -> None:
+    """Raises UserError where runs are not of the same studies or were not scored alike."""
+    first = runs[0]
+    for run in runs[1:]:
+        both = f"{first.words} and {run.words}"
+        if run.scores["fingerprint"] != first.scores["fingerprint"]:
+            one, other = _data(first), _data(run)
+            data = f"{one} and {other}" if one != other else f"two states of {one}"
+            raise UserError(f"{both} are of different data: {data}. Run both on the same studies.")
+        if run.signature(section) != first.signature(section):
+            parts = zip(first.signature(section).split(" "), run.signature(section).split(" "), strict=False)
+            odd = next((f"{a} and {b}" for a, b in parts if a != b), "one has more metrics")
+            raise UserError(
+                f"{both} were scored with different signatures in {section}: {odd}. Score both folders with the same "
+                "options of `bench score`."
+            )
+        if run.studies(section) != first.studies(section):
+            raise UserError(f"{both} hold rows of different studies in {section}. Run `bench score` on both folders.")
+
+
+def _data(run: ScoredRun) -> str:
+    return " ".join(str(run.record[key]) for key in ("dataset", "dataset_version", "split", "n")) + " studies"
+
+
+def compare(
+    runs: Sequence[ScoredRun],
+    section: str,
+    *,
+    wanted: Callable[[ScoredRun, ScoredRun], bool] = lambda a, b: True,
+    trials: int = paired.TRIALS,
+    draws: int = paired.DRAWS,
+    seed: int = paired.SEED,
+) -> pairs.Group:
+    """A group of `pairs.json`: the pairs of runs that are `wanted`, under all metrics.
+
+    Raises UserError where the runs cannot be compared or the section has no scored study.
+    """
+    if len(runs) < 2:
+        raise UserError("A comparison needs at least two runs.")
+    refuse_unlike(runs, section)
+    study_ids, patients = runs[0].studies(section)
+    if not study_ids:
+        raise UserError(f"No study has a reference in the section '{section}', so there is nothing to compare.")
+    places = [(i, j) for i, j in itertools.combinations(range(len(runs)), 2) if wanted(runs[i], runs[j])]
+    metrics = _metrics(runs[0].metrics(section))
+    rows = [{name: run.rows(section, name) for name in metrics} for run in runs]
+    tests = paired.paired_tests(metrics, rows, patients, places, trials, draws, seed)
+    how = {"trials": trials, "draws": draws, "seed": seed}
+    return {
+        "section": section,
+        "fingerprint": runs[0].scores["fingerprint"],
+        "signature": runs[0].signature(section),
+        "n": len(study_ids),
+        "n_patients": len(set(patients)),
+        "pairs": [
+            {
+                "a": runs[i].run_id,
+                "b": runs[j].run_id,
+                **how,
+                "metrics": {key: test.to_dict() for key, test in by_key.items()},
+            }
+            for (i, j), by_key in tests.items()
+        ],
+    }
+
+
+def _metrics(names: Iterable[str]) -> dict[str, Metric]:
+    """By name: as runs are scored with them, by the default protocol or, where it has none, as they are."""
+    context = MetricContext()
+    usual = {score.metric_name(metric): metric for metric in score.load_metrics(context)}
+    return {name: usual.get(name) or METRICS.load(name.replace("_", "-"))(context) for name in names}
+
+
+def corrected(group: Mapping[str, Any]) -> pairs.Group:
+    """The group with `p_holm` beside each p: corrected for the pairs of the group, metric by metric."""
+    found = {**group, "pairs": [{**pair, "metrics": dict(pair["metrics"])} for pair in group["pairs"]]}
+    keys = group["pairs"][0]["metrics"] if group["pairs"] else ()
+    for key in keys:
+        adjusted = statistics.holm([pair["metrics"][key]["p"] for pair in group["pairs"]])
+        for pair, p in zip(found["pairs"], adjusted, strict=True):
+            pair["metrics"][key] = {**pair["metrics"][key], "p_holm": p}
+    return found
+
+
+def keep(groups: Sequence[pairs.Group], runs: Sequence[ScoredRun], results: Path) -> Path | None:
+    """Add comparisons of the runs to the `pairs.json` of their board, for the ranks of the leaderboard.
+
+    Left out are pairs of runs without an aggregate there (limited or suppressed ones) and, where the data set keeps
+    single values, sections of too few patients. Returns the file, or None where nothing is to be kept.
+    """
+    record = runs[0].record
+    folder = results / "scores" / f"{record['dataset']}-{record['split']}"
+    by_section = {group["section"]: group for group in groups}
+    few = licence.suppressed(record["may_leave"], by_section)
+    for section in few:
+        say(f"{section}: fewer than {licence.MIN_PATIENTS} patients, so its comparisons are not kept.")
+    kept = [group for section, group in by_section.items() if section not in few]
+    run_ids = {str(entry["run_id"]) for entry in leaderboard.read_entries(folder)}
+    return pairs.merge(folder, kept, run_ids)
+
+
+def refresh(results: Path, dataset: str, split: str) -> Path | None:
+    """Compare all runs that a board shows and whose folders are here, and keep the tests in its `pairs.json`.
+
+    `dataset` and `split` are as in result paths. Runs that were scored otherwise than the others are compared among
+    themselves; a run with a control only with the same run without. Returns the file, or None where no two runs can be
+    compared.
+    """
+    folder = results / "scores" / f"{dataset}-{split}"
+    shown = {str(entry["run_id"]) for entry in leaderboard.newest_entries(leaderboard.read_entries(folder))}
+    runs = []
+    for path in sorted((results / "runs" / dataset / split).glob("*/*/run.json")):
+        if path.parent.name in shown:
+            try:
+                runs.append(open_run(path.parent))
+            except UserError as error:
+                say(f"Not compared: {error}")
+    written = None
+    for section in SECTIONS:
+        alike: dict[tuple[str, str], list[ScoredRun]] = {}
+        for run in runs:
+            if run.scores["sections"].get(section, {}).get("metrics"):
+                alike.setdefault((run.scores["fingerprint"], run.signature(section)), []).append(run)
+        for members in alike.values():
+            if len(members) > 1 and members[0].studies(section)[0]:
+                written = keep([compare(members, section, wanted=_of_interest)], members, results) or written
+    return written
+
+
+def _of_interest(a: ScoredRun, b: ScoredRun) -> bool:
+    """Systems with one another; a control with its own system, which is the grounding gap."""
+    if not a.record["control"] and not b.record["control"]:
+        return True
+    same = all(a.record[key] == b.record[key] for key in ("model", "checkpoint", "settings", "seed"))
+    return same and not (a.record["control"] and b.record["control"])

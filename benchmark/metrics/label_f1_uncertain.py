@@ -1,0 +1,18 @@
+"""F1 of stated CheXpert classes with uncertain labels as positive.
+
+U-Ones of the CheXpert paper (Irvin et al., AAAI 2019), and RadEval's rule. The counting stands in `_label_counts`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from benchmark.metrics import _label_counts
+
+
+class Metric(_label_counts.LabelF1):
+    """Rows, shape (pairs, 47)."""
+
+    PREFIX: ClassVar[str] = "label_f1_uncertain"
+    KEYS: ClassVar[tuple[str, ...]] = _label_counts.keys(PREFIX)
+    UNCERTAIN: ClassVar[str] = "positive"
