@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmark import evaluate, leaderboard, opening, registry
+from benchmark import compare, evaluate, leaderboard, opening, registry
 from benchmark import train as training
 from benchmark.console import say
 from benchmark.contracts import MetricContext, Model
@@ -52,6 +52,7 @@ def quickstart(results: Path, *, small: bool = False, device: str | None = None)
                 device=device,
             )
             evaluate.score_run(run, selection, results, context, metrics)
+    compare.refresh(results, dataset.name, selection.short)
     leaderboard.write(results)
     return f"{dataset.name}-{selection.short}"
 

@@ -34,8 +34,8 @@ def slices(
         labels = next(iter(reference.label_sets.values()), {})
         if labels:
             found["normal" if labels.get("No Finding") == 1.0 else "abnormal"].append(i)
-        for name, value in labels.items():
-            if value == 1.0 and name != "No Finding":
+        for name, label in labels.items():
+            if label == 1.0 and name != "No Finding":
                 found[f"finding:{name}"].append(i)
         for key, value in study.attributes.items():
             if value and len(values[key]) <= MAX_VALUES:

@@ -67,7 +67,7 @@ MAY_IMPORT = {
     "matching": f"{RECORDS} contracts protocols predictions_in",
     "rescore": f"{TOOLS} store provenance protocols predictions_in matching score opening evaluate",
     "loose": f"{TOOLS} store generate train evaluate",
-    "quickstart": f"{TOOLS} train score leaderboard opening evaluate",
+    "quickstart": f"{TOOLS} train score leaderboard opening evaluate compare",
     "compare": f"{TOOLS} store licence score statistics pairs paired scored_runs leaderboard",
     "doctor": f"{TOOLS} provenance java",
     "speed": "cache images provenance store",
@@ -92,9 +92,11 @@ OWN_PACKAGE = ("protocols", "metrics", "cli", "inspection", "labeler")
 STANDARD_LIBRARY_ONLY = (
     "errors licence schema sections _mimic_sections _headings registry contracts config java provenance".split()
 )
-THIRD_PARTY_AT_IMPORT = {"statistics": {"numpy"}, "paired": {"numpy"}, "scored_runs": {"numpy"}, "score": {"numpy"}, "images": {"numpy", "PIL"}, "cli": {"typer"},
-                         "_dicom": {"numpy", "PIL"}, "cache": {"numpy"},
-                         "speed": {"numpy", "PIL"}}  # fmt: skip
+THIRD_PARTY_AT_IMPORT = {
+    **dict.fromkeys(("statistics", "paired", "scored_runs", "score", "cache"), {"numpy"}),
+    **dict.fromkeys(("images", "_dicom", "speed"), {"numpy", "PIL"}),
+    "cli": {"typer"},
+}
 """What a module of benchmark/ outside metrics/ may import at its head; the others none."""
 
 

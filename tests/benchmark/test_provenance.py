@@ -67,7 +67,7 @@ def test_fingerprint_changes_with_ids_splits_views_and_references(change):
         {"study": {"views": tuple(replace(view, path=Path("/b") / view.path.name) for view in STUDIES[0].views)}},
         {"study": {"context": {"indication": "cough"}}},
         {"study": {"attributes": {"sex": "F"}}},
-        {"reference": {"labels": {"Edema": 1.0}}},
+        {"reference": {"label_sets": {"chexpert": {"Edema": 1.0}}}},
     ],
     ids=["root", "context", "attributes", "labels"],
 )
