@@ -9,7 +9,9 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +29,7 @@ NOISE, BLUR = 26.0, 1.3
 With these a file of 2,500 × 3,000 pixels has about 2.1 MB."""
 
 PILLOW = "Pillow: open, convert to L, resize (bicubic, its default)"
+PILLOW_ALL = "the same with all cores"
 DECODE = "decode and resize for the cache"
 MAKE = "make the cache with all cores"
 READ = "read the cache in random order"
@@ -41,10 +44,11 @@ def data(
 
     Its `rows` hold, by way (`what`), the images a second as the clock on the wall has it (`images_per_second`) and for
     each second that a core worked (`images_per_core_second`, which other work on the machine disturbs less), and how
-    many times Pillow's these are (`ratio`, `ratio_per_core`). The ways take turns; the best of the rounds counts. The
-    cache is made of `a_process` images for each process, the same files under other names; the start of the processes
-    is in it. All files are in the system's memory. `difference` is the mean distance, in grey levels, of what the cache
-    holds from what resizing the whole picture gives.
+    many times Pillow's on one core these are (`ratio`, `ratio_per_core`). Making the cache keeps all cores busy, so it
+    is to be held against Pillow with all cores. The ways take turns; the best of the rounds counts. The cache is made
+    of `a_process` images for each process, the same files under other names; the start of the processes is in it. All
+    files are in the system's memory. `difference` is the mean distance, in grey levels, of what the cache holds from
+    what resizing the whole picture gives.
     """
     cores = os.cpu_count() or 1
     per_second: dict[str, float] = {}
@@ -65,6 +69,7 @@ def data(
         order = random.Random(0).choices(names, k=3000)
         for k in range(rounds):
             clock(PILLOW, n, _by_pillow, files)
+            clock(PILLOW_ALL, len(names), _by_pillow_with_all_cores, names, cores)
             clock(DECODE, n, _by_geometry, files)
             cached = clock(MAKE, len(names), cache.open_images, folder / str(k), names, GEOMETRY, _silent)
             clock(READ, len(order), _from_cache, cached, order)
@@ -105,6 +110,13 @@ def _by_pillow(files: Sequence[Path]) -> None:
     for path in files:
         with Image.open(path) as image:
             np.asarray(image.convert("L").resize((GEOMETRY.size, GEOMETRY.size)))
+
+
+def _by_pillow_with_all_cores(files: Sequence[Path], cores: int) -> None:
+    """As the cache is made, by as many processes: cores that share memory and caches are slower each than one alone."""
+    with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as pool:
+        for _ in pool.map(_by_pillow, [files[i::cores] for i in range(cores)]):
+            pass
 
 
 def _by_geometry(files: Sequence[Path]) -> None:

@@ -108,6 +108,8 @@ def train(
         raise UserError(f"{recipe.model} does not fit {dataset.name}: {reason}.")
     output = recipe.folder(results)
     licence.keep_out_of_git(dataset, frozenset({"texts"}), output)
+    if plugin.NEEDS_IMAGES:
+        licence.keep_out_of_git(dataset, frozenset({"images"}), results / "cache")
     splits = [dataset.resolve_split(split) for split in (TRAIN_SPLIT, VALIDATION_SPLIT)]
     with exclusive(output, "training"):
         train_set, validation = (_examples(dataset, split) for split in splits)

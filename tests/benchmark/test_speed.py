@@ -26,14 +26,10 @@ def test_the_record_is_written_and_returned(results):
 
 def test_rows_and_ratios(results):
     rows = results[1]["rows"]
-    assert [row["what"] for row in rows] == [speed.PILLOW, speed.DECODE, speed.MAKE, speed.READ]
+    assert [row["what"] for row in rows] == [speed.PILLOW, speed.PILLOW_ALL, speed.DECODE, speed.MAKE, speed.READ]
     for key, ratio in (("images_per_second", "ratio"), ("images_per_core_second", "ratio_per_core")):
         for row in rows:
             assert row[ratio] == pytest.approx(row[key] / rows[0][key], rel=0.01)
-
-
-def test_the_memory_map_is_far_ahead_of_pillow(results):
-    assert results[1]["rows"][3]["ratio"] > 50
 
 
 def test_the_cache_is_close_to_the_whole_picture(results):
