@@ -17,6 +17,27 @@ SCHEMA = 1
 SECTIONS = ("findings", "impression", "report")
 """What can be scored: a section alone, or both joined (`report`)."""
 
+LABELS = (
+    "Atelectasis",
+    "Cardiomegaly",
+    "Consolidation",
+    "Edema",
+    "Enlarged Cardiomediastinum",
+    "Fracture",
+    "Lung Lesion",
+    "Lung Opacity",
+    "No Finding",
+    "Pleural Effusion",
+    "Pleural Other",
+    "Pneumonia",
+    "Pneumothorax",
+    "Support Devices",
+)
+"""The 14 CheXpert classes, in the order of MIMIC-CXR-JPG's label tables."""
+
+LABEL_VALUES = {1.0: "positive", 0.0: "negative", -1.0: "uncertain"}
+"""What a label's value means; a class that is not mentioned has none."""
+
 
 @dataclass(frozen=True)
 class View:

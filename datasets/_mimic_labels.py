@@ -7,8 +7,8 @@ from functools import cache
 from pathlib import Path
 
 from benchmark.errors import UserError
+from benchmark.schema import LABELS
 
-from ._chexpert import LABELS
 from ._tables import find_table, read_table, row_number
 
 Labels = Mapping[str, Mapping[str, float]]

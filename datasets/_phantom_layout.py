@@ -23,7 +23,8 @@ from typing import Any
 
 from PIL import Image
 
-from ._chexpert import LABELS
+from benchmark.schema import LABELS
+
 from ._phantom_anatomy import render
 from ._phantom_case import Case
 from ._phantom_grammar import Report, write_report

@@ -12,6 +12,7 @@ from benchmark import config
 from benchmark.cli._app import data_app, end
 from benchmark.cli._options import AsJson, DataOptions, Split, grouped
 from benchmark.console import say, table
+from benchmark.schema import LABEL_VALUES
 
 
 @data_app.command("make")
@@ -106,7 +107,7 @@ def show_study(
     for section in ("findings", "impression"):
         print(f"\n{section.capitalize()}:\n{found[section] or '(none)'}")
     for labeller, labels in found["labels"].items():
-        print(f"\nLabels ({labeller}): " + (", ".join(f"{k} {VALUES[v]}" for k, v in labels.items()) or "(none)"))
+        print(f"\nLabels ({labeller}): " + (", ".join(f"{k} {LABEL_VALUES[v]}" for k, v in labels.items()) or "(none)"))
 
 
 @data_app.command("export")
@@ -128,9 +129,6 @@ def export_data(
     chosen = data.resolve_split(split)
     base = write_rexrank(rexrank, data.studies(chosen), data.references(chosen))
     say(f"Wrote {rexrank} ({len(data.studies(chosen)):,} studies; image paths are relative to {base}).")
-
-
-VALUES = {1.0: "positive", 0.0: "negative", -1.0: "uncertain"}
 
 
 def _print_check(found: dict[str, Any]) -> None:
@@ -176,7 +174,7 @@ def _print_check(found: dict[str, Any]) -> None:
         for labeller, classes in facts["labels"].items():
             for name, of in classes.items():
                 row = labels.setdefault((labeller, name), {"labels": labeller, "class": name})
-                row[split] = " / ".join(f"{of[value]:,}" for value in VALUES.values())
+                row[split] = " / ".join(f"{of[value]:,}" for value in LABEL_VALUES.values())
     if labels:
         columns = {"labels": "left", "class": "left", **dict.fromkeys(splits, "right")}
         table("Labels", columns, list(labels.values()), "Studies positive / negative / uncertain.")

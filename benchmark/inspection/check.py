@@ -12,12 +12,10 @@ from benchmark import provenance
 from benchmark.contracts import Dataset
 from benchmark.inspection.pictures import Picture, examine
 from benchmark.novelty import plain
-from benchmark.schema import Reference, Study
+from benchmark.schema import LABEL_VALUES, Reference, Study
 
 EXAMPLES = 5
 """So many ids or sentences are given of each kind of damage."""
-
-VALUES = {1.0: "positive", 0.0: "negative", -1.0: "uncertain"}
 
 
 def check(dataset: Dataset, splits: Sequence[str], results: Path, decode: bool = True) -> dict[str, Any]:
@@ -124,9 +122,11 @@ def _labels(references: Sequence[Reference]) -> dict[str, Any]:
     for reference in references:
         for source, labels in reference.label_sets.items():
             for name, value in labels.items():
-                counts[source][name][VALUES[value]] += 1
+                counts[source][name][LABEL_VALUES[value]] += 1
     return {
-        source: {name: {value: of.get(value, 0) for value in VALUES.values()} for name, of in sorted(by_class.items())}
+        source: {
+            name: {value: of.get(value, 0) for value in LABEL_VALUES.values()} for name, of in sorted(by_class.items())
+        }
         for source, by_class in sorted(counts.items())
     }
 

@@ -13,23 +13,10 @@ It follows the CheXpert labeler (Irvin et al., AAAI 2019) in its classes and val
 - A pericardial effusion is no Pleural Effusion, and what is asked for ("evaluate for", "history of") is no mention.
 """
 
+from benchmark.schema import LABELS
+
 VERSION = "1.0"
 """Raised with every change after which a text may be labelled otherwise; part of the metric's signature."""
 
-CLASSES = (
-    "Atelectasis",
-    "Cardiomegaly",
-    "Consolidation",
-    "Edema",
-    "Enlarged Cardiomediastinum",
-    "Fracture",
-    "Lung Lesion",
-    "Lung Opacity",
-    "No Finding",
-    "Pleural Effusion",
-    "Pleural Other",
-    "Pneumonia",
-    "Pneumothorax",
-    "Support Devices",
-)
-"""In the order of MIMIC-CXR-JPG's label tables."""
+CLASSES = LABELS
+"""The classes that are labelled, in the order of MIMIC-CXR-JPG's label tables."""

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import UserError
-from benchmark.labeler import CLASSES
 from benchmark.labeler.label import label
+from benchmark.schema import LABELS
 from benchmark.store import read_jsonl
 
 TEXT_COLUMNS = ("text", "report")
@@ -57,10 +57,10 @@ def table(reports: Iterable[Report]) -> str:
     """CSV of study_id and the 14 classes under CheXpert's names: 1 present, 0 denied, -1 uncertain, empty else."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow((ID_COLUMN, *CLASSES))
+    writer.writerow((ID_COLUMN, *LABELS))
     for study_id, text in reports:
         labels = label(text)
-        writer.writerow((study_id, *(labels.get(name, "") for name in CLASSES)))
+        writer.writerow((study_id, *(labels.get(name, "") for name in LABELS)))
     return out.getvalue()
 
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.errors import UserError
-from benchmark.labeler import CLASSES
 from benchmark.labeler._scope import POSITIVE
 from benchmark.labeler.label import Mention, mentions
+from benchmark.schema import LABELS
 
 GRADES = {"1": "mild", "2": "moderate", "3": "severe"}
 TWO_GRADES = {"wide mediastinum": {"1": "mild", "2": "severe"}}
@@ -81,7 +81,7 @@ def accuracy(texts: Mapping[str, str], truth: Iterable[Drawn]) -> list[Accuracy]
     the ceiling: a radiologist does not word every property.
     """
     named = {study: [each for each in mentions(text) if each.value == POSITIVE] for study, text in texts.items()}
-    drawn: dict[str, list[Drawn]] = {name: [] for name in CLASSES}
+    drawn: dict[str, list[Drawn]] = {name: [] for name in LABELS}
     for finding in truth:
         if finding.study_id in named and finding.label in drawn:
             drawn[finding.label].append(finding)

@@ -34,7 +34,7 @@ def test_case(case):
 
 
 def test_the_classes_are_those_of_the_label_tables():
-    from benchmark.datasets._chexpert import LABELS
+    from benchmark.schema import LABELS
 
     assert labeler.CLASSES == LABELS
     assert set(read("vocabulary.toml")["findings"]) == {*LABELS, OTHER} - {"No Finding"}

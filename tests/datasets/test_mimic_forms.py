@@ -7,10 +7,10 @@ import shutil
 import pandas as pd
 import pytest
 
-from benchmark.datasets._chexpert import LABELS
 from benchmark.datasets._mimic_dicom import _header_reader
 from benchmark.errors import UserError
 from benchmark.registry import DATASETS
+from benchmark.schema import LABELS
 
 MIMIC, PHANTOM = DATASETS.load("mimic-cxr"), DATASETS.load("phantom")
 IU = {"id": "CXR1_IM-0001", "report": "Clear.", "image_path": ["CXR1/0.png", "CXR1/1.png"], "split": "train"}

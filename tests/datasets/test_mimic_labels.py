@@ -4,9 +4,9 @@ import gzip
 
 import pytest
 
-from benchmark.datasets._chexpert import LABELS
 from benchmark.datasets._mimic_labels import TABLES, read_labels
 from benchmark.errors import UserError
+from benchmark.schema import LABELS
 
 CHEXPERT, NEGBIO, RADIOLOGIST = TABLES.values()
 
