@@ -1,7 +1,32 @@
 """Settings for the whole suite: no network, one thread a process (the suite itself runs in parallel)."""
 
+import contextlib
+import io
 import os
+import sys
+
+import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+@pytest.fixture(scope="session")
+def call_bench():
+    """Run `bench` in this process with a results folder; gives its status and what it printed."""
+    from benchmark import cli
+
+    def call(results, *arguments):
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            patch.setattr(sys, "argv", ["bench", *map(str, arguments)])
+            patch.setenv("BENCH_RESULTS", str(results))
+            try:
+                cli.main()
+                status = 0
+            except SystemExit as end:
+                status = end.code or 0
+        return status, out.getvalue(), err.getvalue()
+
+    return call

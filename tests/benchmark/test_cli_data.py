@@ -1,13 +1,9 @@
 """`bench data …` and `bench datasets` as people call them."""
 
-import contextlib
-import io
 import json
-import sys
 
 import pytest
 
-from benchmark import cli
 from benchmark.registry import DATASETS
 
 
@@ -19,20 +15,8 @@ def phantom(tmp_path_factory):
 
 
 @pytest.fixture
-def bench(tmp_path):
-    def call(*arguments):
-        out, err = io.StringIO(), io.StringIO()
-        with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            patch.setattr(sys, "argv", ["bench", *map(str, arguments)])
-            patch.setenv("BENCH_RESULTS", str(tmp_path / "results"))
-            try:
-                cli.main()
-                status = 0
-            except SystemExit as end:
-                status = end.code or 0
-        return status, out.getvalue(), err.getvalue()
-
-    return call
+def bench(call_bench, tmp_path):
+    return lambda *arguments: call_bench(tmp_path / "results", *arguments)
 
 
 def test_check_as_a_table_and_as_json(bench, phantom):

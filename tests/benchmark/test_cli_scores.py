@@ -1,14 +1,11 @@
 """`bench protocols`, and `bench score` under protocols, as a user calls them."""
 
-import contextlib
-import io
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
-from benchmark import cli, protocols
+from benchmark import protocols
 from benchmark.cli._app import FINISHED_WITH_PROBLEMS
 from benchmark.registry import DATASETS
 
@@ -19,22 +16,8 @@ def results(tmp_path_factory):
 
 
 @pytest.fixture
-def bench(results):
-    """Run `bench` in this process; gives its status and what it printed."""
-
-    def call(*arguments):
-        out, err = io.StringIO(), io.StringIO()
-        with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            patch.setattr(sys, "argv", ["bench", *map(str, arguments)])
-            patch.setenv("BENCH_RESULTS", str(results))
-            try:
-                cli.main()
-                status = 0
-            except SystemExit as end:
-                status = end.code or 0
-        return status, out.getvalue(), err.getvalue()
-
-    return call
+def bench(call_bench, results):
+    return lambda *arguments: call_bench(results, *arguments)
 
 
 @pytest.fixture

@@ -6,19 +6,16 @@ Each case damages a sound copy in one way and says what must come of it:
 - REFUSED: the copy cannot be read, which one sentence with the given words says (status 1).
 """
 
-import contextlib
 import csv
 import gzip
 import io
 import json
 import os
 import shutil
-import sys
 
 import pytest
 from PIL import Image
 
-from benchmark import cli
 from benchmark.registry import DATASETS
 
 HANDLED, NAMED, REFUSED = "handled", "named", "refused"
@@ -267,7 +264,7 @@ MIMIC = {
 
 
 @pytest.mark.parametrize("case", MIMIC)
-def test_mimic(case, sound, copy):
+def test_mimic(case, sound, copy, bench):
     damage, outcome, words = MIMIC[case]
     damage(copy)
     status, out, err = bench("data", "check", "mimic-cxr", "--root", copy, "--json")
@@ -361,7 +358,7 @@ OWN = {
 
 
 @pytest.mark.parametrize("case", OWN)
-def test_own(case, tmp_path):
+def test_own(case, tmp_path, bench):
     options, outcome, words = OWN[case]
     root = own(tmp_path / "own", **options)
     status, out, err = bench("data", "check", "own", "--root", root, "--json")
@@ -383,18 +380,14 @@ def test_own(case, tmp_path):
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-def bench(*arguments):
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        patch.setattr(sys, "argv", ["bench", *map(str, arguments)])
-        patch.setenv("BENCH_RESULTS", str(arguments[4].parent / "results"))
-        try:
-            cli.main()
-            status = 0
-        except SystemExit as end:
-            status = end.code or 0
-    assert "Traceback" not in err.getvalue()
-    return status, out.getvalue(), err.getvalue()
+@pytest.fixture
+def bench(call_bench, tmp_path):
+    def call(*arguments):
+        status, out, err = call_bench(tmp_path / "results", *arguments)
+        assert "Traceback" not in err
+        return status, out, err
+
+    return call
 
 
 def refused(status, err, words):
