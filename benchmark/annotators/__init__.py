@@ -4,3 +4,6 @@ The published weights, read by this project's own code: the packages f1chexbert 
 transformers 5 no longer has (`encode_plus`, `build_inputs_with_special_tokens`). On the same weights both give the same
 annotations; the tests hold what the packages gave.
 """
+
+REPOSITORY = "StanfordAIMI/RRG_scorers"
+"""Hub id under which the published weights of CheXbert and RadGraph lie."""

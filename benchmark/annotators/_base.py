@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from benchmark import hub
+from benchmark.annotators import REPOSITORY
 from benchmark.contracts import MetricContext, Unavailable
-
-REPOSITORY = "StanfordAIMI/RRG_scorers"
-"""Where the published weights of CheXbert and RadGraph lie."""
 
 
 class Annotator(ABC):

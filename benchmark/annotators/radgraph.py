@@ -153,7 +153,11 @@ class RadGraph(Annotator):
     def base(self) -> str:
         """Hub id of the transformer whose tokenizer and shape it needs. Raises Unavailable for a damaged archive."""
         try:
-            return str(self._archive()[0]["dataset_reader"]["token_indexers"]["bert"]["model_name"])
+            with tarfile.open(self.weights, "r:gz") as archive:
+                for member in archive:
+                    if str(PurePosixPath(member.name)) == "config.json" and (file := archive.extractfile(member)):
+                        return str(json.load(file)["dataset_reader"]["token_indexers"]["bert"]["model_name"])
+            raise KeyError("config.json")
         except (OSError, KeyError, TypeError, ValueError, EOFError, tarfile.TarError) as error:
             raise self._broken(error) from error
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
@@ -20,6 +21,8 @@ _VALUES = {chexbert.POSITIVE: 1, chexbert.UNCERTAIN: -1, chexbert.NEGATIVE: 0, c
 
 class CheXbertF1(_label_counts.LabelF1):
     """What the three rules for uncertain labels have in common. Raises Unavailable where CheXbert is not here."""
+
+    FETCH: ClassVar[tuple[str, ...]] = ("chexbert",)
 
     @cached_property
     def annotator(self) -> chexbert.CheXbert:

@@ -26,6 +26,7 @@ class Metric(contracts.Metric):
     INPUT: ClassVar[str] = "text"
     HIGHER_IS_BETTER: ClassVar[bool] = False
     IN_DEFAULT: ClassVar[bool] = False
+    FETCH: ClassVar[tuple[str, ...]] = ("chexbert", "radgraph", "distilroberta-base")
 
     @cached_property
     def components(self) -> tuple[contracts.Metric, ...]:

@@ -28,6 +28,7 @@ class Metric(contracts.Metric):
     KEYS: ClassVar[tuple[str, ...]] = ("radgraph_simple", "radgraph_partial", "radgraph_complete", "radgraph")
     INPUT: ClassVar[str] = "text"
     IN_DEFAULT: ClassVar[bool] = False
+    FETCH: ClassVar[tuple[str, ...]] = ("radgraph-xl",)
 
     def __init__(self, context: contracts.MetricContext, model: str = "radgraph-xl"):
         super().__init__(context)

@@ -23,6 +23,7 @@ class Metric(contracts.Metric):
     KEYS: ClassVar[tuple[str, ...]] = ("semb_score",)
     INPUT: ClassVar[str] = "text"
     IN_DEFAULT: ClassVar[bool] = False
+    FETCH: ClassVar[tuple[str, ...]] = ("chexbert",)
 
     @cached_property
     def annotator(self) -> CheXbert:
