@@ -86,7 +86,7 @@ def _encoders() -> list[Check]:
 def _annotators() -> list[Check]:
     from benchmark import fetch
 
-    clinical = [item for item in fetch.items() if item.name in fetch.ANNOTATORS]
+    clinical = [item for item in fetch.for_texts() if item.name in fetch.ANNOTATORS]
     return [
         Check(
             item.name,

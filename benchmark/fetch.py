@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmark import hub, protocols
@@ -83,6 +83,16 @@ ANNOTATORS: Mapping[str, tuple[Part, ...]] = {
 
 def items() -> list[Item]:
     """All that protocols, metrics and models read from the hub."""
+    pretrained = {name: MODELS.load(name).PRETRAINED for name in MODELS.names()}
+    return for_texts() + [
+        Item(hub_id, (Part(hub_id, files),), (model,))
+        for model, parts in pretrained.items()
+        for hub_id, files in parts.items()
+    ]
+
+
+def for_texts() -> list[Item]:
+    """What protocols and metrics read; no model is imported."""
     used: dict[str, list[str]] = {}
     for name in protocols.names():
         for fetched in protocols.load(name).fetched():
@@ -90,33 +100,24 @@ def items() -> list[Item]:
     for name in METRICS.names():
         for fetched in METRICS.load(name).FETCH:
             used.setdefault(fetched, []).append(name)
-    found = [Item(name, ANNOTATORS.get(name) or (_encoder(name),), tuple(by)) for name, by in used.items()]
-    for model in MODELS.names():
-        found += [Item(hub_id, (Part(hub_id, files),), (model,)) for hub_id, files in _pretrained(model).items()]
-    return found
+    return [Item(name, ANNOTATORS.get(name) or (_encoder(name),), tuple(by)) for name, by in used.items()]
 
 
 def choose(names: Sequence[str]) -> list[Item]:
     """The items of these names, or that a protocol, metric or model of such a name reads. Raises UserError."""
     every = items()
-    by_name = {name: [item for item in every if name == item.name or name in item.used_by] for name in _names(every)}
+    by_name: dict[str, list[Item]] = {}
+    for item in every:
+        for name in item.used_by:
+            by_name.setdefault(name, []).append(item)
+    by_name |= {item.name: [item] for item in every}
     for name in names:
         if name not in by_name:
             raise unknown("thing to fetch", name, by_name)
     return list(dict.fromkeys(item for name in names for item in by_name[name]))
 
 
-def _names(every: Sequence[Item]) -> Iterator[str]:
-    for item in every:
-        yield from (item.name, *item.used_by)
-
-
 def _encoder(hub_id: str) -> Part:
     """An encoder with its weights; of a language model whose tokenizer alone is read, no weights."""
     tokenizer_alone = any(hub_id == protocols.load(name).NEEDS_MODEL for name in protocols.names())
     return Part(hub_id, hub.TOKENIZER, () if tokenizer_alone else ENCODER_WEIGHTS)
-
-
-def _pretrained(model: str) -> Mapping[str, tuple[str, ...]]:
-    found: Mapping[str, tuple[str, ...]] = MODELS.load(model).PRETRAINED
-    return found

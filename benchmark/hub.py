@@ -14,7 +14,7 @@ TOKENIZER = ("config.json", "tokenizer*", "vocab*", "merges.txt", "special_token
 
 def cache() -> Path:
     """The folder into which the hub's files are downloaded; HF_HOME and HF_HUB_CACHE move it."""
-    home = os.environ.get("HF_HOME") or "~/.cache/huggingface"
+    home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "huggingface"
     return Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub").expanduser()
 
 

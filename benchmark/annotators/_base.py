@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import IO, Any, ClassVar
 
 from benchmark import hub
 from benchmark.annotators import REPOSITORY
@@ -81,6 +81,16 @@ class Annotator(ABC):
         except (OSError, ValueError, RuntimeError) as error:
             raise self._broken(error) from error
         return tokenizer, model.eval().to(self.device)
+
+    def _tensors(self, source: Path | IO[bytes]) -> Any:
+        """What a file of weights holds. Nothing in it is run."""
+        import torch
+
+        try:
+            return torch.load(source, map_location="cpu", weights_only=True)
+        # torch raises whatever its reader stumbles over in a damaged file: IndexError, EOFError, UnpicklingError …
+        except Exception as error:
+            raise self._broken(error) from error
 
     def _broken(self, error: Exception) -> Unavailable:
         said = " ".join(str(error).split())[:300]

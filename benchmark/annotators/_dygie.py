@@ -44,12 +44,12 @@ class Heads:
         scores = self._linear(f"{scorer}.1._module", self._forward(f"{scorer}.0._module", vectors))
         labels = torch.cat([torch.zeros_like(scores[:, :1]), scores], dim=1).argmax(dim=1).tolist()
         found = {i: (*spans[i], self.entity_labels[label]) for i, label in enumerate(labels) if label}
-        relations = self._relations(vectors, n)
         number = {span: place for place, span in enumerate(found)}
-        return [
-            (*entity, [(name, number[other]) for one, other, name in relations if one == span and other in number])
-            for span, entity in found.items()
-        ]
+        leads: dict[int, list[tuple[str, int]]] = {span: [] for span in found}
+        for one, other, name in self._relations(vectors, n):
+            if one in leads and other in number:
+                leads[one].append((name, number[other]))
+        return [(*entity, leads[span]) for span, entity in found.items()]
 
     def _relations(self, spans: Any, n_words: int) -> list[tuple[int, int, str]]:
         """Numbers of two spans and the relation's name, over the spans that are likeliest to have one."""
@@ -62,7 +62,7 @@ class Heads:
         vectors, score = spans[top], mention[top]
         forward = f"_relation._relation_feedforwards.{self.namespace}__relation_labels"
         scorer = f"_relation._relation_scorers.{self.namespace}__relation_labels"
-        found = []
+        found: list[tuple[int, int, str]] = []
         rows = max(1, PAIRS // len(top))
         for first in range(0, len(top), rows):
             one, other = vectors[first : first + rows, None], vectors[None]
@@ -70,8 +70,9 @@ class Heads:
             scores = self._linear(scorer, self._forward(forward, torch.cat([one, other, one * other], dim=-1)))
             scores = scores + (score[first : first + rows, None] + score[None])[..., None]
             labels = torch.cat([torch.zeros_like(scores[..., :1]), scores], dim=-1).argmax(dim=-1)
-            for i, j in labels.nonzero().tolist():
-                found.append((int(top[first + i]), int(top[j]), self.relation_labels[int(labels[i, j]) - 1]))
+            i, j = labels.nonzero(as_tuple=True)
+            names = [self.relation_labels[label - 1] for label in labels[i, j].tolist()]
+            found += zip(top[first + i].tolist(), top[j].tolist(), names, strict=True)
         return found
 
     def _forward(self, name: str, x: Any) -> Any:

@@ -5,7 +5,6 @@ Matches the package f1chexbert (labels) and CXR-Report-Metric's `encode.py` (the
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -64,16 +63,15 @@ class CheXbert(Annotator):
     @cached_property
     def _loaded(self) -> tuple[Any, Any, list[tuple[Any, Any]]]:
         """Tokenizer, BERT, and weight and bias of each head."""
-        import torch
-
+        state = self._tensors(self.weights)
         try:
-            state = torch.load(self.weights, map_location="cpu", weights_only=True)["model_state_dict"]
+            state = state["model_state_dict"]
             # It was saved from a DataParallel, which puts its own name first.
             tensors = {name.removeprefix("module."): tensor for name, tensor in state.items()}
             heads = [
                 (tensors[f"linear_heads.{i}.weight"].to(self.device), tensors[f"linear_heads.{i}.bias"].to(self.device))
                 for i in range(len(CLASSES))
             ]
-        except (OSError, RuntimeError, KeyError, TypeError, EOFError, AttributeError, pickle.UnpicklingError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise self._broken(error) from error
         return *self._transformer(BASE, below(tensors, "bert.")), heads

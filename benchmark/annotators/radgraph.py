@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import pickle
 import re
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -109,11 +108,9 @@ class RadGraph(Annotator):
     @cached_property
     def _loaded(self) -> tuple[Any, Any, int, Heads]:
         """Tokenizer, transformer, its length in pieces, and the heads."""
-        import torch
-
         try:
             config, vocabulary, weights = self._archive()
-            tensors = torch.load(io.BytesIO(weights), map_location="cpu", weights_only=True)
+            tensors = self._tensors(io.BytesIO(weights))
             read, model = config["dataset_reader"], config["model"]
             indexer = read["token_indexers"]["bert"]
             if model["modules"]["coref"].get("coref_prop", 0):
@@ -127,10 +124,7 @@ class RadGraph(Annotator):
                 read["max_span_width"],
                 model["modules"]["relation"]["spans_per_word"],
             )
-        except (
-            OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError, AttributeError, pickle.UnpicklingError,
-            tarfile.TarError,
-        ) as error:  # fmt: skip
+        except (OSError, KeyError, TypeError, ValueError, AttributeError, EOFError, tarfile.TarError) as error:
             raise self._broken(error) from error
         tokenizer, transformer = self._transformer(indexer["model_name"], below(tensors, _EMBEDDER))
         length = indexer.get("max_length") or transformer.config.max_position_embeddings

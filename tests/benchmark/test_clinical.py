@@ -115,7 +115,7 @@ def test_radgraph_of_cxr_report_metric_is_the_mean_of_entity_and_relation_f1(con
     ("text", "first", "xl"),
     [
         ("Tube/line (3.5 cm): ends.", "Tube / line ( 3 . 5 cm ) : ends .", "Tube / line ( 3 . 5 cm ): ends ."),
-        ("5%, (new).", "5%, ( new ) .", "5 % , ( new ) ."),
+        ("5%, (new).", "5% , ( new ) .", "5 % , ( new ) ."),
         ("T-spine 'x'.\\nNext", "T-spine 'x' . \\nNext", "T - spine ' x '. Next"),
     ],
 )
@@ -159,9 +159,8 @@ def test_radcliq_is_made_of_its_components(with_encoder):
     alike = [i for i, (h, r) in enumerate(zip(HYPOTHESES, REFERENCES, strict=True)) if h == r]
     np.testing.assert_allclose(rows[alike, 1], -1.4407, atol=1e-4)
     assert not metrics["radcliq"].HIGHER_IS_BETTER and "radgraph:" in metrics["radcliq"].signature
-    # An empty report is never better than one with words.
-    empty = metrics["radcliq"].rows([""] * len(REFERENCES), REFERENCES)
-    assert (rows[:, 1] <= empty[:, 1] + 0.5).all() and (rows[alike, 1] < empty[alike, 1]).all()
+    empty = metrics["radcliq"].rows([""], REFERENCES[:1])
+    np.testing.assert_allclose(empty, [[radcliq(0, 0, 0, 0, "v0"), radcliq(0, 0, 0, 0, "v1"), 1]])
 
 
 # --- what all metrics have in common ----------------------------------------------------------------------------
@@ -294,7 +293,9 @@ class Harm:
         return (Path.touch, (Path("harmed"),))
 
 
-@pytest.mark.parametrize("content", [pickle.dumps({"model_state_dict": Harm()}), b"", b"text"])
+@pytest.mark.parametrize(
+    "content", [pickle.dumps({"model_state_dict": Harm()}, protocol=2), b"", b"text"], ids=["harm", "empty", "text"]
+)
 def test_damaged_and_harmful_weights_are_refused(folders, tmp_path, monkeypatch, content):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "chexbert.pth").write_bytes(content)

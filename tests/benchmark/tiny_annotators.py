@@ -165,7 +165,7 @@ def pairs():
     return [*TEXTS[:4], *TEXTS[:4], *shorter], [*TEXTS[1:5], *TEXTS[:4], *TEXTS]
 
 
-def _record(folder):  # pragma: no cover
+def _record(folder):
     """What f1chexbert and radgraph make of TEXTS and of pairs()."""
     import f1chexbert.f1chexbert as package
     import transformers
@@ -222,7 +222,7 @@ def _record(folder):  # pragma: no cover
     CASES.write_text(json.dumps(found, indent=0, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _unused(model, base, folder):  # pragma: no cover
+def _unused(model, base, folder):
     """Tensors of the package's model that take no part: of coreference and events."""
     from radgraph import radgraph as package
 
