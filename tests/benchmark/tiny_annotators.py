@@ -199,7 +199,7 @@ def _record(folder):
 
     def vector(text):
         ids = torch.LongTensor(package.tokenize(package.pd.Series([text]), labeler.tokenizer))
-        return labeler.model.bert(ids, attention_mask=torch.ones_like(ids))[0][0, 0].tolist()
+        return labeler.model.bert(ids, attention_mask=torch.ones_like(ids))[0][0, 0].double().numpy().round(6).tolist()
 
     found = {
         "origin": "f1chexbert 0.0.2, radgraph 0.1.18, transformers " + transformers.__version__,
@@ -219,7 +219,7 @@ def _record(folder):
         graphs = [scorer.radgraph([text])["0"]["entities"] for text in TEXTS]
         mean, each, _, _ = scorer(refs=references, hyps=hypotheses)
         found[model] = {"graphs": graphs, "mean": [float(x) for x in mean], "each": [list(map(float, x)) for x in each]}
-    CASES.write_text(json.dumps(found, indent=0, ensure_ascii=False) + "\n", encoding="utf-8")
+    CASES.write_text(json.dumps(found, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
 
 
 def _unused(model, base, folder):
