@@ -31,6 +31,10 @@ from ._vision_gpt2 import VisionGPT2, VisionGPT2Config, create_backbone, load_st
 class Model(contracts.Model):
     """See `_vision_gpt2.VisionGPT2` for the network and `_training.fit` for how it is trained."""
 
+    PRETRAINED: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "gpt2": ("*.json", "merges.txt", "model.safetensors"),
+        "timm/densenet121.ra_in1k": ("config.json", "model.safetensors"),
+    }
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         # The original's recipe. `decoder` names a GPT-2 (hub id or folder), which then sets layers, width, heads
         # and vocabulary.
