@@ -46,10 +46,11 @@ def interval(value: float | None, low: float | None, high: float | None, x: Scal
     """None where there is no value."""
     if value is None:
         return None
-    known = low is not None and high is not None
-    words = f"{value:.3f}" + (f", 95 % interval {low:.3f} to {high:.3f}" if known else "")
-    ends = (x(low), x(high)) if low is not None and high is not None else (None, None)
-    return Interval(x.end + MARGIN, x(0.0), x(value), *ends, words)
+    width = x.end + MARGIN
+    if low is None or high is None:
+        return Interval(width, x(0.0), x(value), None, None, f"{value:.3f}")
+    words = f"{value:.3f}, 95 % interval {low:.3f} to {high:.3f}"
+    return Interval(width, x(0.0), x(value), x(low), x(high), words)
 
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 520, 240, 52, 12, 30, 36

@@ -148,7 +148,7 @@ def usable(folders: Sequence[Path], results: Path) -> tuple[list[ScoredRun], Dat
             run = open_run(folder)
             if opened is None:
                 _, dataset = rescore.open_run(folder, None, None, results)
-                opened = dataset, rescore.selection(RunFolder(folder), dataset)
+                opened = dataset, rescore.run_selection(RunFolder(folder), dataset)
             runs.append(run)
         except UserError as error:
             say(f"Not on the page of studies: {error}")
