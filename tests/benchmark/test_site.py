@@ -9,8 +9,8 @@ from urllib.parse import unquote
 import pytest
 
 from benchmark import store
-from benchmark.errors import UserError
 from benchmark.contracts import LEAVABLE
+from benchmark.errors import UserError
 from benchmark.site import build as site
 from benchmark.site import words
 
