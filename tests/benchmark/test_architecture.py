@@ -50,11 +50,12 @@ MAY_IMPORT = {
     # Stages: files are the interface between them, so none imports another.
     "licence": f"{RECORDS} contracts",
     "novelty": "schema sections",
-    "slices": "schema",
+    "slices": "schema labeler",
+    "grouped": "contracts statistics slices",
     "generate": f"{STAGE} licence sections",
     "cache": "errors console store provenance images",
     "train": f"{STAGE} cache licence novelty protocols",
-    "score": f"{STAGE} registry protocols statistics",
+    "score": f"{STAGE} registry protocols slices grouped",
     "pairs": f"{RECORDS} store",
     "paired": "contracts statistics",
     "scored_runs": f"{RECORDS} store provenance",
@@ -93,7 +94,7 @@ STANDARD_LIBRARY_ONLY = (
     "errors licence schema sections _mimic_sections _headings registry contracts config java provenance".split()
 )
 THIRD_PARTY_AT_IMPORT = {
-    **dict.fromkeys(("statistics", "paired", "scored_runs", "score", "cache"), {"numpy"}),
+    **dict.fromkeys(("statistics", "grouped", "paired", "scored_runs", "score", "cache"), {"numpy"}),
     **dict.fromkeys(("images", "_dicom", "speed"), {"numpy", "PIL"}),
     "cli": {"typer"},
 }

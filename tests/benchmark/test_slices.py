@@ -10,7 +10,9 @@ def pair(i, labels=None, findings="Clear.", **attributes):
 
 
 def of(*pairs, copied=None):
-    return slices([study for study, _ in pairs], [reference for _, reference in pairs], copied)
+    """Numbers of the studies of each slice, by its name."""
+    found = slices([study for study, _ in pairs], [reference for _, reference in pairs], copied)
+    return {each.name: sorted(int(study[1:]) for study in each.studies) for each in found}
 
 
 def test_labels():
