@@ -217,9 +217,7 @@ def score_pairs(
         rows={metric_name(metric): rows for metric, rows in by_metric.items()},
         values={key: values for metric, rows in by_metric.items() for key, values in metric.aggregate(rows).items()},
         slices={
-            each.name: replace(of, attribute=each.attribute)
-            for each, of in zip(slices, sliced, strict=True)
-            if of.n
+            each.name: replace(of, attribute=each.attribute) for each, of in zip(slices, sliced, strict=True) if of.n
         },
         refused=texts.refused,
     )

@@ -63,10 +63,11 @@ MAY_IMPORT = {
     "leaderboard": f"{RECORDS} store statistics pairs",
     # Stages put together.
     "opening": f"{TOOLS} store provenance",
-    "evaluate": f"{TOOLS} store licence novelty slices provenance protocols generate train score",
+    "aggregates": f"{RECORDS} console store licence novelty provenance",
+    "evaluate": f"{TOOLS} store novelty slices provenance protocols generate train score aggregates labeler",
     "predictions_in": f"{RECORDS} sections",
     "matching": f"{RECORDS} contracts protocols predictions_in",
-    "rescore": f"{TOOLS} store provenance protocols predictions_in matching score opening evaluate",
+    "rescore": f"{TOOLS} store provenance protocols predictions_in matching slices score opening evaluate",
     "loose": f"{TOOLS} store generate train evaluate",
     "quickstart": f"{TOOLS} train score leaderboard opening evaluate compare",
     "compare": f"{TOOLS} store licence score statistics pairs paired scored_runs leaderboard",

@@ -448,7 +448,7 @@ def test_rows_are_plain_json(tmp_path):
 
 def test_the_invented_aggregates_have_the_shape_of_real_ones():
     # The real functions on invented predictions; only shapes are compared.
-    from benchmark import evaluate
+    from benchmark import aggregates
     from benchmark.protocols import load
     from benchmark.schema import Prediction, Reference
     from benchmark.score import score_pairs
@@ -457,8 +457,8 @@ def test_the_invented_aggregates_have_the_shape_of_real_ones():
     scored = score_pairs(["s1"], ["p1"], ["a"], ["a"], protocol=load("default"), metrics=[])
     assert set(scored.to_dict()) == set(invented["sections"]["findings"])
     run = {**invented, "images": "i0", "code": {"commit": "abc", "dirty": True, "packages": {}}}
-    reports = evaluate.describe([Prediction("s1", "a", "a", "")], [Reference("s1", "p1", "a")], None)
-    real = evaluate.aggregate(run, {"protocol": "p", "reports": reports, "sections": {}})
+    reports = aggregates.describe([Prediction("s1", "a", "a", "")], [Reference("s1", "p1", "a")], None)
+    real = aggregates.aggregate(run, {"protocol": "p", "reports": reports, "sections": {}})
     assert set(real) == set(invented)
     assert real["commit"] == "abc+changes"
     assert set(real["reports"]) == set(invented["reports"])
