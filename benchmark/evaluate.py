@@ -140,18 +140,13 @@ def write_reports(
         images=_image_fingerprint(selection, found.card["options"].get("views", 1)) if plugin.NEEDS_IMAGES else "",
     )
     facts = {
-        "dataset_plugin": registry.DATASETS.name_of(type(dataset)),
-        "root": str(dataset.root),
-        "reports_root": str(dataset.reports_root or ""),
-        "data_options": dataset.options,
-        "layout": dataset.layout,
+        **data_facts(dataset, selection),
         "note": plugin.NOTE,
         "given": {"views": found.card["options"].get("views", 1) if plugin.NEEDS_IMAGES else 0, "uses": plugin.USES},
         "checkpoint_name": found.path.name,
         "trained_on": {key: found.card[key] for key in ("dataset", "fingerprint", "n", "seed", "options")},
         "history": read_history(found.path / "history.csv"),
         "checkpoint_path": str(found.path),
-        "dropped": selection.dropped,
         "limited": selection.limited,
     }
 
@@ -159,6 +154,20 @@ def write_reports(
         return plugin.load(found.path, chosen_device)
 
     return generate.run(plan, dataset, selection.studies, load, results, facts, progress)
+
+
+def data_facts(dataset: Dataset, selection: Selection) -> dict[str, Any]:
+    """What a run record says of its data."""
+    return {
+        "dataset_version": dataset.VERSION,
+        "may_leave": sorted(dataset.MAY_LEAVE),
+        "dataset_plugin": registry.DATASETS.name_of(type(dataset)),
+        "root": str(dataset.root),
+        "reports_root": str(dataset.reports_root or ""),
+        "data_options": dataset.options,
+        "layout": dataset.layout,
+        "dropped": selection.dropped,
+    }
 
 
 def _image_fingerprint(selection: Selection, views: int) -> str:

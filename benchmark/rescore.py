@@ -32,6 +32,8 @@ class Order:
     training_texts: Path | None = None
     context: MetricContext = field(default_factory=MetricContext)
     """`extra["folders"]` gives folders of hub ids."""
+    extra: Sequence[str] = ()
+    """Names of metrics beside those of the protocols."""
 
 
 class _References(ABC):
@@ -204,7 +206,8 @@ def _scored(
     from benchmark import score
 
     metrics = protocol.metrics(order.context)
-    with progress(f"{protocol.name}: scoring", len(metrics)) as advance:
+    further = score.extra_metrics(order.context, order.extra, metrics)
+    with progress(f"{protocol.name}: scoring", len(metrics) + len(further)) as advance:
         scored = score.score_pairs(
             [row.study_id for row in pairs.rows],
             [row.patient_id for row in pairs.rows],
@@ -212,6 +215,7 @@ def _scored(
             [row.reference for row in pairs.rows],
             protocol=protocol,
             metrics=metrics,
+            extra=further,
             slices=slices,
             progress=advance,
         )

@@ -10,7 +10,17 @@ import typer
 
 from benchmark import config
 from benchmark.cli._app import app, end
-from benchmark.cli._options import AsJson, DataOptions, Encoder, Split, grouped, key_value
+from benchmark.cli._options import (
+    AsJson,
+    DataOptions,
+    Encoder,
+    ExtraMetrics,
+    Missing,
+    Split,
+    check_metrics,
+    grouped,
+    key_value,
+)
 from benchmark.console import say, table
 from benchmark.errors import UserError
 
@@ -29,9 +39,7 @@ def score(
     protocol: Annotated[
         str, typer.Option("--protocol", help="Names from `bench protocols`, divided by commas; else `default`.")
     ] = "",
-    missing: Annotated[
-        str, typer.Option("--missing", help="Studies without just one hypothesis: fail, zero (an empty one), skip.")
-    ] = "fail",
+    missing: Missing = "fail",
     training_texts: Annotated[
         Path | None, typer.Option("--training-texts", help="For protocols with a vocabulary; else the data set's.")
     ] = None,
@@ -39,6 +47,7 @@ def score(
         list[str] | None, typer.Option("--model-folder", help="HUB_ID=FOLDER of a tokenizer or encoder.")
     ] = None,
     json_out: Annotated[Path | None, typer.Option("--json", help="Write the numbers to this file.")] = None,
+    metric: ExtraMetrics = None,
     bertscore_encoder: Encoder = "",
 ) -> None:
     """Score texts against references, a data set or, of a run folder, its data set, under any protocols."""
@@ -48,17 +57,20 @@ def score(
     folders = dict(key_value("--model-folder", given) for given in model_folder or [])
     context = MetricContext(encoder=bertscore_encoder, extra={"folders": folders})
     names = [name.strip() for name in protocol.split(",") if name.strip()]
-    order = rescore.Order(names or ["default"], section, missing, training_texts, context)
+    extra = check_metrics(metric)
+    order = rescore.Order(names or ["default"], section, missing, training_texts, context, extra)
     results = config.results_folder()
     if hypotheses.is_dir():
         run, dataset = rescore.open_run(hypotheses, source.root, source.reports_root, results)
         if not names and not section:
-            sections = rescore.score_folder(run, dataset, results, context)
-            print_scores(hypotheses.name, sections)
-            content: dict[str, Any] = {"sections": sections, "protocols": {"default": {"sections": sections}}}
-            _write(json_out, content)
+            from benchmark.cli.runs import conclude
+
+            scores = rescore.score_folder(run, dataset, results, context, extra)
+            conclude(run.path, scores, results, as_json=False)
+            sections = scores["sections"]
+            _write(json_out, {"sections": sections, "protocols": {"default": {"sections": sections}}})
             return
-        content = rescore.score_run_under(run, dataset, order)
+        content: dict[str, Any] = rescore.score_run_under(run, dataset, order)
     elif references is not None and source.dataset is None:
         content = rescore.score_files(hypotheses, references, order)
     elif references is None and source.dataset is not None:
@@ -179,6 +191,12 @@ def print_board(board: Any) -> None:
         rows = boards.shown_rows(board, section)
         if rows:
             table(f"{board.name}: {section}", columns, rows, boards.EXPLANATION)
+    words |= {"written", "besides", "trained on"}
+    for title, shown, about in boards.PER_MODEL:
+        rows = boards.model_rows(board, shown)
+        if rows:
+            columns = {heading: "left" if heading in words else "right" for heading in shown.values()}
+            table(f"{board.name}: {title}", columns, rows, about)
 
 
 def print_published(rows: Any) -> None:

@@ -60,7 +60,8 @@ MAY_IMPORT = {
     "paired": "contracts statistics",
     "scored_runs": f"{RECORDS} store provenance",
     "published": RECORDS,
-    "leaderboard": f"{RECORDS} store statistics pairs",
+    "ranking": "schema statistics pairs",
+    "leaderboard": f"{RECORDS} store pairs ranking",
     # Stages put together.
     "opening": f"{TOOLS} store provenance",
     "aggregates": f"{RECORDS} console store licence novelty provenance",
@@ -68,6 +69,7 @@ MAY_IMPORT = {
     "predictions_in": f"{RECORDS} sections",
     "matching": f"{RECORDS} contracts protocols predictions_in",
     "rescore": f"{TOOLS} store provenance protocols predictions_in matching slices score opening evaluate",
+    "submit": f"{TOOLS} store licence novelty sections provenance protocols predictions_in matching evaluate",
     "loose": f"{TOOLS} store generate train evaluate",
     "quickstart": f"{TOOLS} train score leaderboard opening evaluate compare",
     "compare": f"{TOOLS} store licence score statistics pairs paired scored_runs leaderboard",
@@ -75,7 +77,7 @@ MAY_IMPORT = {
     "speed": "cache images provenance store",
     "inspection": f"{RECORDS} contracts console store provenance novelty images",
     "cli": f"{TOOLS} store licence inspection rexrank leaderboard opening evaluate train rescore loose quickstart "
-    "protocols doctor speed labeler compare scored_runs published",
+    "protocols doctor speed labeler compare scored_runs published submit slices",
     "__main__": "cli",
     "__init__": "",
 }
