@@ -155,7 +155,7 @@ def _row(
         **_truth(entry),
         "origin": "submitted" if entry.get("submitted") else "run here",
         "n_skipped": entry.get("n_skipped", 0),
-        "note": "; ".join(filter(None, (entry["note"], _sameness(entry["reports"]), _otherwise(odd)))),
+        "note": "; ".join(filter(None, (*_submission(entry), entry["note"], *_sameness(entry), *_otherwise(odd)))),
         "section": section,
         "n": scores["n"] - scores["n_unscored"],
         "n_unscored": scores["n_unscored"],
@@ -202,14 +202,22 @@ def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 
-def _sameness(reports: Mapping[str, Any]) -> str:
-    return "writes one report for every image" if reports["commonest_share"] >= ONE_REPORT else ""
+def _submission(entry: Mapping[str, Any]) -> list[str]:
+    counts = entry.get("submitted")
+    if not counts:
+        return []
+    absent = 0 if counts["missing"] == "skip" else counts["n_missing"] + counts["n_several"]
+    return ["written elsewhere", *([f"{absent} reports missing, counted as empty"] if absent else [])]
 
 
-def _otherwise(odd: Mapping[str, str]) -> str:
+def _sameness(entry: Mapping[str, Any]) -> list[str]:
+    return ["writes one report for every image"] if entry["reports"]["commonest_share"] >= ONE_REPORT else []
+
+
+def _otherwise(odd: Mapping[str, str]) -> list[str]:
     """About metrics whose values are not shown, by key the metric's name."""
     names = ", ".join(dict.fromkeys(odd.values()))
-    return f"not shown: {names}, scored otherwise than in the newest row" if names else ""
+    return [f"not shown: {names}, scored otherwise than in the newest row"] if names else []
 
 
 def to_csv(board: Board) -> str:

@@ -94,6 +94,11 @@ def _write(path: Path | None, content: dict[str, Any]) -> None:
 def leaderboard(
     check: Annotated[bool, typer.Option("--check", help="Write nothing; fail where a file is not up to date.")] = False,
     published: Annotated[bool, typer.Option("--published", help="Show what others published, set apart.")] = False,
+    site: Annotated[
+        list[str] | None,
+        typer.Option("--site", help="NAME=FOLDER of another site's aggregates, to show beside ours. Repeatable."),
+    ] = None,
+    metric: Annotated[str, typer.Option("--metric", help="With --site: the value that is shown.")] = "",
     as_json: AsJson = False,
 ) -> None:
     """Make the leaderboards under results/ from the aggregated scores, and show them."""
@@ -101,6 +106,9 @@ def leaderboard(
     from benchmark import published as elsewhere
 
     results = config.results_folder()
+    if site:
+        _show_sites(site, metric or boards.RANKED_BY, as_json)
+        return
     if check:
         wrong = boards.outdated(results)
         if wrong:
@@ -123,6 +131,19 @@ def leaderboard(
         print_published(here)
         others = [row for row in others if row not in here]
     print_published(others)
+
+
+def _show_sites(given: list[str], metric: str, as_json: bool) -> None:
+    from benchmark import sites
+
+    folders = {name: Path(folder) for name, folder in (key_value("--site", each) for each in given)}
+    rows = sites.read(folders, config.results_folder())
+    if as_json:
+        print(json.dumps(rows, indent=1, ensure_ascii=False))
+        return
+    for section, shown in sites.tables(rows, metric).items():
+        columns = {name: "left" if name in ("model", "preset") else "right" for name in shown[0]}
+        table(f"{metric}, {section}", columns, shown, sites.EXPLANATION)
 
 
 def print_scores(title: str, sections: dict[str, Any]) -> None:

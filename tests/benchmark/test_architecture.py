@@ -62,6 +62,7 @@ MAY_IMPORT = {
     "published": RECORDS,
     "ranking": "schema statistics pairs",
     "leaderboard": f"{RECORDS} store pairs ranking",
+    "sites": f"{RECORDS} leaderboard",
     # Stages put together.
     "opening": f"{TOOLS} store provenance",
     "aggregates": f"{RECORDS} console store licence novelty provenance",
@@ -77,7 +78,7 @@ MAY_IMPORT = {
     "speed": "cache images provenance store",
     "inspection": f"{RECORDS} contracts console store provenance novelty images",
     "cli": f"{TOOLS} store licence inspection rexrank leaderboard opening evaluate train rescore loose quickstart "
-    "protocols doctor speed labeler compare scored_runs published submit slices",
+    "protocols doctor speed labeler compare scored_runs published submit slices sites",
     "__main__": "cli",
     "__init__": "",
 }
