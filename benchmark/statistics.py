@@ -48,10 +48,10 @@ def bootstrap_groups(
     generator = np.random.default_rng(seed)
     chances = np.full(len(names), 1 / max(len(names), 1))
     for size in _blocks(draws) if len(names) else ():
-        taken = generator.multinomial(len(names), chances, size=size).astype(float)
+        taken = np.ascontiguousarray(generator.multinomial(len(names), chances, size=size).T, dtype=float)
         for found, (members, by_cluster) in zip(sums, parts, strict=True):
-            times = taken[:, members]
-            found.append((times @ by_cluster)[times.any(axis=1)])
+            times = taken[members]
+            found.append((times.T @ by_cluster)[times.any(axis=0)])
     return [np.vstack(found) for found in sums]
 
 

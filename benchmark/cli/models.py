@@ -26,8 +26,8 @@ from benchmark.cli._options import (
     check_metrics,
     grouped,
 )
+from benchmark.cli._tables import print_board
 from benchmark.cli.runs import conclude
-from benchmark.cli.scores import print_board
 from benchmark.console import say
 from benchmark.registry import MODELS
 

@@ -13,8 +13,8 @@ import typer
 from benchmark import config
 from benchmark.cli._app import app
 from benchmark.cli._options import AsJson, DataOptions, Encoder, ExtraMetrics, Missing, Split, check_metrics, grouped
+from benchmark.cli._tables import print_scores
 from benchmark.cli.label import print_accuracy
-from benchmark.cli.scores import print_scores
 from benchmark.console import say, table
 from benchmark.errors import UserError, unknown
 
