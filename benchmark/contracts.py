@@ -230,6 +230,8 @@ class Model(ABC):
     where that is not one."""
     USES: ClassVar[tuple[str, ...]] = ()
     """What of a study's context it reads besides the images: `indication`, `comparison`, `prior`, …"""
+    PRETRAINED: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Hub ids that its presets start from, each with the patterns of the files that are read."""
 
     @classmethod
     def skip(cls, dataset: Dataset) -> str:
@@ -283,6 +285,8 @@ class Metric(ABC):
     HIGHER_IS_BETTER: ClassVar[bool] = True
     IN_DEFAULT: ClassVar[bool] = True
     """False for a metric that only those protocols use that name it."""
+    FETCH: ClassVar[tuple[str, ...]] = ()
+    """What it reads from the hub, by the names of `bench fetch`, where a protocol does not name another model."""
 
     def __init__(self, context: MetricContext = MetricContext()):
         self.context = context

@@ -121,6 +121,7 @@ def _prediction(study: Study, report: Report, seconds: float) -> Prediction:
         round(seconds, 4),
         report.n_tokens,
         report.truncated,
+        report.unread,
     )
 
 
@@ -169,6 +170,7 @@ def run(
             "seconds": {"load": round(loaded - began, 3), "generate": round(sum(p.seconds for p in predictions), 3)},
             "peak_memory_mb": provenance.peak_memory_mb(),
             "n_errors": sum(bool(p.error) for p in predictions),
+            "n_unread_views": sum(len(p.unread) for p in predictions),
             "n_truncated": sum(p.truncated for p in predictions),
         }
         write_json(folder.record, record)

@@ -113,6 +113,8 @@ class Report:
     """True where the model was cut off at the token limit instead of ending by itself."""
     error: str = ""
     """Why there is no report (an image that cannot be read); the study then counts as an empty report."""
+    unread: tuple[str, ...] = ()
+    """Further views that could not be read, a sentence each: the report was written from the others."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,8 @@ class Prediction:
     """Share of its batch's time."""
     n_tokens: int = 0
     truncated: bool = False
+    unread: tuple[str, ...] = ()
+    """As in Report."""
 
     def section(self, name: str) -> str:
         """The text scored as `name`. Unlike a reference's, a report with one section only is still a report."""
@@ -175,4 +179,5 @@ def prediction_from_dict(data: Mapping[str, Any]) -> Prediction:
     for name in ("study_id", "text", "findings", "impression"):
         if name not in data:
             raise KeyError(name)
-    return Prediction(**{k: v for k, v in data.items() if k in known})
+    given = {k: v for k, v in data.items() if k in known}
+    return Prediction(**{**given, "unread": tuple(given.get("unread", ()))})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -30,6 +31,10 @@ from ._vision_gpt2 import VisionGPT2, VisionGPT2Config, create_backbone, load_st
 class Model(contracts.Model):
     """See `_vision_gpt2.VisionGPT2` for the network and `_training.fit` for how it is trained."""
 
+    PRETRAINED: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "gpt2": ("*.json", "merges.txt", "model.safetensors"),
+        "timm/densenet121.ra_in1k": ("config.json", "model.safetensors"),
+    }
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         # The original's recipe. `decoder` names a GPT-2 (hub id or folder), which then sets layers, width, heads
         # and vocabulary.
@@ -170,8 +175,8 @@ class Model(contracts.Model):
     def generate(self, studies: Sequence[Study], settings: GenerationSettings, seeds: Sequence[int]) -> list[Report]:
         """Greedy, beam or seeded sampling from each study's first view, or as many as the model was trained on.
 
-        A view that cannot be read is left out, and is its study's error where there is no other. Texts end at the
-        model's number of positions where that is smaller than `max_new_tokens`. Raises UserError for sampling with
+        A view that cannot be read is left out and named; it is its study's error where there is no other. Texts end at
+        the model's number of positions where that is smaller than `max_new_tokens`. Raises UserError for sampling with
         beams.
         """
         if settings.do_sample and settings.num_beams > 1:
@@ -189,7 +194,8 @@ class Model(contracts.Model):
                 settings,
                 [seeds[i] for i in seen],
             )
-            reports |= dict(zip(seen, map(self._report, generated), strict=True))
+            for i, ids in zip(seen, generated, strict=True):
+                reports[i] = replace(self._report(ids), unread=tuple(pictures[i].errors))
         return [reports[i] for i in range(len(studies))]
 
     def _generate(

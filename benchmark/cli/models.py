@@ -146,13 +146,19 @@ def quickstart(
 
 
 def _report_errors(folder: Any) -> int:
-    errors = {p.study_id: p.error for p in folder.read().values() if p.error}
-    return _say_errors(errors)
+    predictions = folder.read().values()
+    n_unread = _say_some({p.study_id: " ".join(p.unread) for p in predictions if p.unread}, "Not all views read of")
+    return n_unread + _say_errors({p.study_id: p.error for p in predictions if p.error})
 
 
 def _say_errors(errors: Mapping[str, str]) -> int:
-    for study, error in list(errors.items())[:5]:
-        say(f"No report for {study}: {error}")
-    if len(errors) > 5:
-        say(f"… and {len(errors) - 5} more without a report; all are in predictions.jsonl.")
-    return len(errors)
+    return _say_some(errors, "No report for")
+
+
+def _say_some(sentences: Mapping[str, str], what: str) -> int:
+    """Tell of the first studies; returns how many there are."""
+    for study, sentence in list(sentences.items())[:5]:
+        say(f"{what} {study}: {sentence}")
+    if len(sentences) > 5:
+        say(f"{what} {len(sentences) - 5} more; all are in predictions.jsonl.")
+    return len(sentences)

@@ -46,7 +46,9 @@ MAY_IMPORT = {
     "provenance": RECORDS,
     "protocols": f"{RECORDS} contracts sections registry java",
     "labeler": f"{RECORDS} store",
-    "metrics": f"{RECORDS} contracts java labeler",
+    "hub": "errors",
+    "annotators": "contracts config console hub",
+    "metrics": f"{RECORDS} contracts java labeler annotators",
     # Stages: files are the interface between them, so none imports another.
     "licence": f"{RECORDS} contracts",
     "novelty": "schema sections",
@@ -74,11 +76,12 @@ MAY_IMPORT = {
     "loose": f"{TOOLS} store generate train evaluate",
     "quickstart": f"{TOOLS} train score leaderboard opening evaluate compare",
     "compare": f"{TOOLS} store licence score statistics pairs paired scored_runs leaderboard",
-    "doctor": f"{TOOLS} provenance java",
+    "fetch": f"{TOOLS} hub annotators protocols",
+    "doctor": f"{TOOLS} provenance java hub fetch",
     "speed": "cache images provenance store",
     "inspection": f"{RECORDS} contracts console store provenance novelty images",
     "cli": f"{TOOLS} store licence inspection rexrank leaderboard opening evaluate train rescore loose quickstart "
-    "protocols doctor speed labeler compare scored_runs published submit slices sites",
+    "protocols doctor speed fetch hub labeler compare scored_runs published submit slices sites",
     "__main__": "cli",
     "__init__": "",
 }
@@ -91,14 +94,14 @@ PLUGINS_MAY_IMPORT = set("schema contracts errors sections images console".split
 PRIVATE = {("benchmark.metrics._meteor_jar", "benchmark.protocols._ptb")}
 """Private modules that another package may import: METEOR's own tokenizing is that of the protocol."""
 
-OWN_PACKAGE = ("protocols", "metrics", "cli", "inspection", "labeler")
+OWN_PACKAGE = ("protocols", "metrics", "cli", "inspection", "labeler", "speed", "annotators")
 """Places in the table that are packages, whose modules import one another."""
 
 STANDARD_LIBRARY_ONLY = (
     "errors licence schema sections _mimic_sections _headings registry contracts config java provenance".split()
 )
 THIRD_PARTY_AT_IMPORT = {
-    **dict.fromkeys(("statistics", "grouped", "paired", "scored_runs", "score", "cache"), {"numpy"}),
+    **dict.fromkeys(("statistics", "grouped", "paired", "scored_runs", "score", "cache", "annotators"), {"numpy"}),
     **dict.fromkeys(("images", "_dicom", "speed"), {"numpy", "PIL"}),
     "cli": {"typer"},
 }

@@ -38,7 +38,7 @@ def test_records_are_frozen(record):
 
 
 def test_prediction_survives_json():
-    made = Prediction("s1", "Findings: ä “quoted”\u2028\n", "ä", "", "broken", 1.5, 7, True)
+    made = Prediction("s1", "Findings: ä “quoted”\u2028\n", "ä", "", "broken", 1.5, 7, True, ("b.png is empty.",))
     line = json.dumps(schema.to_dict(made), ensure_ascii=False)
     assert "\n" not in line
     assert schema.prediction_from_dict(json.loads(line)) == made
