@@ -144,7 +144,9 @@ def _row(
     odd = {
         key: metric["metric"]
         for key, metric in values.items()
-        if metric.get("extra") and metric["signature_long"] != newest.get((section, key))
+        if metric.get("extra")
+        and metric["value"] is not None
+        and metric["signature_long"] != newest.get((section, key))
     }
     ranked_value = values.get(RANKED_BY, {})
     row = {
