@@ -21,7 +21,7 @@ def write(run: Mapping[str, Any], scores: Mapping[str, Any], results: Path) -> N
     for section in kept_back:
         say(f"{section}: fewer than {licence.MIN_PATIENTS} patients, so its scores stay in the run folder.")
     sections = {
-        name: scored | _slices_to_leave(run["may_leave"], scored["slices"])
+        name: scored | slices_to_leave(run["may_leave"], scored["slices"])
         for name, scored in scores["sections"].items()
         if name not in kept_back
     }
@@ -31,7 +31,8 @@ def write(run: Mapping[str, Any], scores: Mapping[str, Any], results: Path) -> N
         write_json(results / "scores" / folder / f"{name}.json", content)
 
 
-def _slices_to_leave(may_leave: Collection[str], slices: Mapping[str, Any]) -> dict[str, Any]:
+def slices_to_leave(may_leave: Collection[str], slices: Mapping[str, Any]) -> dict[str, Any]:
+    """The slices that may leave the machine, and the names of those `suppressed`."""
     hidden = licence.suppressed_slices(may_leave, slices)
     return {"slices": {name: each for name, each in slices.items() if name not in hidden}, "suppressed": hidden}
 

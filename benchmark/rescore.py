@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmark import evaluate, matching, opening, predictions_in, provenance, slices
+from benchmark import aggregates, evaluate, matching, opening, predictions_in, provenance, slices
 from benchmark.console import progress, say
 from benchmark.contracts import Dataset, MetricContext
 from benchmark.errors import UserError
@@ -149,6 +149,8 @@ def score_against(hypotheses: Path, dataset: Dataset, split: str, order: Order) 
         raise UserError(f"{hypotheses} has no study ids, so its texts cannot be matched with {dataset.name}.")
     selection = evaluate.select(dataset, split, None)
     scored = _score(written, _Split(dataset, selection.split, order.section), order)
+    for of_protocol in scored["protocols"].values():
+        of_protocol |= aggregates.slices_to_leave(dataset.MAY_LEAVE, of_protocol["slices"])
     fingerprint = provenance.fingerprint(selection.studies, selection.references)
     return {"dataset": dataset.name, "split": selection.split, "fingerprint": fingerprint, **scored}
 

@@ -71,7 +71,7 @@ MAY_IMPORT = {
     "evaluate": f"{TOOLS} store novelty slices provenance protocols generate train score aggregates labeler",
     "predictions_in": f"{RECORDS} sections",
     "matching": f"{RECORDS} contracts protocols predictions_in",
-    "rescore": f"{TOOLS} store provenance protocols predictions_in matching slices score opening evaluate",
+    "rescore": f"{TOOLS} store provenance protocols predictions_in matching slices score opening evaluate aggregates",
     "submit": f"{TOOLS} store licence novelty sections provenance protocols predictions_in matching evaluate",
     "loose": f"{TOOLS} store generate train evaluate",
     "quickstart": f"{TOOLS} train score leaderboard opening evaluate compare",
