@@ -167,6 +167,11 @@ class Dataset(ABC):
         """The study_id that a user's spelling means (`s50414267` → `50414267`); `given` itself where none is known."""
         return given
 
+    @property
+    def truth(self) -> Path | None:
+        """The table of what is really on the images (`labeler.truth`); None where only readers know."""
+        return None
+
     def second_readings(self, split: str) -> Mapping[str, str]:
         """Another radiologist's reports by study_id, where the data set has them; else empty."""
         return {}
@@ -223,6 +228,8 @@ class Model(ABC):
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {"default": {}}
     """Named hyper-parameters, as data; image geometry among them. `views` says how many images of a study are read,
     where that is not one."""
+    USES: ClassVar[tuple[str, ...]] = ()
+    """What of a study's context it reads besides the images: `indication`, `comparison`, `prior`, …"""
     PRETRAINED: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Hub ids that its presets start from, each with the patterns of the files that are read."""
 
