@@ -248,7 +248,7 @@ def score_folder(
     `extra` names further metrics. Returns the content of `scores.json`. Raises UserError where the data set is not what
     the run was generated for.
     """
-    return evaluate.score_run(run_folder, _selection(run_folder, dataset), results, context, extra=extra)
+    return evaluate.score_run(run_folder, run_selection(run_folder, dataset), results, context, extra=extra)
 
 
 def score_run_under(run_folder: RunFolder, dataset: Dataset, order: Order) -> dict[str, Any]:
@@ -256,11 +256,11 @@ def score_run_under(run_folder: RunFolder, dataset: Dataset, order: Order) -> di
 
     Raises UserError as `score_folder` and `score_against` do.
     """
-    _selection(run_folder, dataset)
+    run_selection(run_folder, dataset)
     return score_against(run_folder.predictions, dataset, read_json(run_folder.record)["split"], order)
 
 
-def _selection(run_folder: RunFolder, dataset: Dataset) -> evaluate.Selection:
+def run_selection(run_folder: RunFolder, dataset: Dataset) -> evaluate.Selection:
     """The studies of a run. Raises UserError where the data set holds others now."""
     run: Mapping[str, Any] = read_json(run_folder.record)
     selection = evaluate.select(dataset, run["split"], run["n"] if run["limited"] else None)

@@ -80,7 +80,9 @@ MAY_IMPORT = {
     "doctor": f"{TOOLS} provenance java hub fetch",
     "speed": "cache images provenance store",
     "inspection": f"{RECORDS} contracts console store provenance novelty images",
-    "cli": f"{TOOLS} store licence inspection rexrank leaderboard opening evaluate train rescore loose quickstart "
+    "site": f"{RECORDS} console contracts store licence novelty images statistics pairs published leaderboard labeler "
+    "scored_runs evaluate rescore",
+    "cli": f"{TOOLS} store licence inspection site rexrank leaderboard opening evaluate train rescore loose quickstart "
     "protocols doctor speed fetch hub labeler compare scored_runs published submit slices sites",
     "__main__": "cli",
     "__init__": "",
@@ -94,7 +96,7 @@ PLUGINS_MAY_IMPORT = set("schema contracts errors sections images console".split
 PRIVATE = {("benchmark.metrics._meteor_jar", "benchmark.protocols._ptb")}
 """Private modules that another package may import: METEOR's own tokenizing is that of the protocol."""
 
-OWN_PACKAGE = ("protocols", "metrics", "cli", "inspection", "labeler", "speed", "annotators")
+OWN_PACKAGE = ("protocols", "metrics", "cli", "inspection", "labeler", "speed", "annotators", "site")
 """Places in the table that are packages, whose modules import one another."""
 
 STANDARD_LIBRARY_ONLY = (
