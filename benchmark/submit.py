@@ -154,7 +154,7 @@ def submit(submission: Submission, dataset: Dataset, split: str, results: Path) 
         "history": [],
         "code": provenance.code_identity(),
         "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "card": asdict(card),
+        "card": {key: value for key, value in asdict(card).items() if value not in (None, "", (), [])},
         "hardware": {},
         "seconds": {"load": None, "generate": seconds},
         "peak_memory_mb": card.peak_memory_mb,

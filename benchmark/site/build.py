@@ -147,8 +147,9 @@ def _board(board: BoardPages, written: _Writer, has_studies: bool, advance: Call
 
 def _facts(entry: Mapping[str, Any]) -> dict[str, str]:
     """What a reader wants to know first, in words."""
-    reports = entry["reports"]
+    reports, seconds, peak = entry["reports"], entry["seconds_per_report"], entry["peak_memory_mb"]
     given = {
+        "written": "elsewhere, and submitted" if entry.get("submitted") else "",
         "preset": entry["preset"],
         "parameters": f"{entry['card']['parameters']:,}" if "parameters" in entry["card"] else "",
         "studies": f"{entry['n']:,}",
@@ -158,8 +159,8 @@ def _facts(entry: Mapping[str, Any]) -> dict[str, str]:
         "ended by themselves": f"{reports['ended_share']:.1%}",
         "word sequences not in training": _share(reports.get(f"novel_{novelty.N}gram_share")),
         "copies of training reports": _share(reports.get("copied_from_training_share")),
-        "seconds a report": f"{entry['seconds_per_report']:.3g}",
-        "peak memory": f"{entry['peak_memory_mb'] / 1000:.1f} GB",
+        "seconds a report": "" if seconds is None else f"{seconds:.3g}",
+        "peak memory": "" if peak is None else f"{peak / 1000:.1f} GB",
         "date": entry["date"][:10],
         "commit": entry["commit"],
     }

@@ -107,6 +107,8 @@ def test_a_file_gets_a_row_with_its_card_tested_against_the_others(bench, data, 
     (table,) = (tmp_path / "results").glob("*.csv")
     cells = {row["model"]: row for row in csv.DictReader(table.open())}
     assert (cells["Outside-1"]["views"], cells["Outside-1"]["peak_memory_mb"]) == ("2", "900.000000")
+    bench("site", "--out", tmp_path / "site")
+    assert "written elsewhere" in "".join(page.read_text() for page in (tmp_path / "site").rglob("*.html"))
     # The same texts through `bench score` of the run folder give the same numbers.
     (folder,) = (tmp_path / "results").glob("runs/*/val/Outside-1/*")
     before = json.loads((folder / "scores.json").read_text())["sections"]
