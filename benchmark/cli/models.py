@@ -21,6 +21,7 @@ from benchmark.cli._options import (
     GenerationSeed,
     Limit,
     ModelName,
+    Precision,
     Preset,
     Split,
     grouped,
@@ -73,6 +74,7 @@ def evaluate_command(
     control: Control = "",
     device: Device = None,
     bertscore_encoder: Encoder = "",
+    bertscore_precision: Precision = "fp32",
     as_json: AsJson = False,
 ) -> None:
     """Generate reports for a split and score them; run again after an interruption it goes on."""
@@ -85,7 +87,12 @@ def evaluate_command(
     selection = evaluate.select(data, split, limit)
     options: dict[str, Any] = {"checkpoint": checkpoint, "preset": preset, "seed": seed, "device": device}
     folder = evaluate.write_reports(model, data, selection, settings, results, control=control, **options)
-    scores = evaluate.score_run(folder, selection, results, MetricContext(encoder=bertscore_encoder))
+    scores = evaluate.score_run(
+        folder,
+        selection,
+        results,
+        MetricContext(encoder=bertscore_encoder, extra={"bertscore_precision": bertscore_precision}),
+    )
     say(f"Run: {folder.path}")
     if as_json:
         print(json.dumps(scores, indent=1, ensure_ascii=False))

@@ -10,7 +10,7 @@ import typer
 
 from benchmark import config
 from benchmark.cli._app import app, end
-from benchmark.cli._options import AsJson, DataOptions, Encoder, Split, grouped, key_value
+from benchmark.cli._options import AsJson, DataOptions, Encoder, Precision, Split, grouped, key_value
 from benchmark.console import say, table
 from benchmark.errors import UserError
 
@@ -40,13 +40,16 @@ def score(
     ] = None,
     json_out: Annotated[Path | None, typer.Option("--json", help="Write the numbers to this file.")] = None,
     bertscore_encoder: Encoder = "",
+    bertscore_precision: Precision = "fp32",
 ) -> None:
     """Score texts against references, a data set or, of a run folder, its data set, under any protocols."""
     from benchmark import rescore
     from benchmark.contracts import MetricContext
 
     folders = dict(key_value("--model-folder", given) for given in model_folder or [])
-    context = MetricContext(encoder=bertscore_encoder, extra={"folders": folders})
+    context = MetricContext(
+        encoder=bertscore_encoder, extra={"folders": folders, "bertscore_precision": bertscore_precision}
+    )
     names = [name.strip() for name in protocol.split(",") if name.strip()]
     order = rescore.Order(names or ["default"], section, missing, training_texts, context)
     results = config.results_folder()

@@ -70,7 +70,7 @@ MAY_IMPORT = {
     "quickstart": f"{TOOLS} train score leaderboard opening evaluate compare",
     "compare": f"{TOOLS} store licence score statistics pairs paired scored_runs leaderboard",
     "doctor": f"{TOOLS} provenance java",
-    "speed": "cache images provenance store",
+    "speed": f"{RECORDS} contracts java cache images provenance protocols score store",
     "inspection": f"{RECORDS} contracts console store provenance novelty images",
     "cli": f"{TOOLS} store licence inspection rexrank leaderboard opening evaluate train rescore loose quickstart "
     "protocols doctor speed labeler compare scored_runs published",
