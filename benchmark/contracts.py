@@ -291,6 +291,9 @@ class Metric(ABC):
     def __init__(self, context: MetricContext = MetricContext()):
         self.context = context
 
+    def warm_up(self) -> None:
+        """Start, without waiting for it, what takes long to start. What is missing, `rows` says."""
+
     @property
     @abstractmethod
     def signature(self) -> str:

@@ -174,6 +174,8 @@ def score_pairs(
 
     scored = np.array([any(map(str.isalnum, reference)) for reference in references], dtype=bool)
     kept = [i for i, each in enumerate(scored) if each]
+    for metric in metrics if kept else ():
+        metric.warm_up()
     written = [hypotheses[i] for i in kept]
     texts = _Texts(written, [references[i] for i in kept], protocol)
     results: dict[Metric, _Result] = {}

@@ -21,6 +21,7 @@ from benchmark.cli._options import (
     GenerationSeed,
     Limit,
     ModelName,
+    Precision,
     Preset,
     Split,
     check_metrics,
@@ -76,6 +77,7 @@ def evaluate_command(
     device: Device = None,
     metric: ExtraMetrics = None,
     bertscore_encoder: Encoder = "",
+    bertscore_precision: Precision = "fp32",
     as_json: AsJson = False,
 ) -> None:
     """Generate reports for a split and score them; run again after an interruption it goes on."""
@@ -89,7 +91,7 @@ def evaluate_command(
     selection = evaluate.select(data, split, limit)
     options: dict[str, Any] = {"checkpoint": checkpoint, "preset": preset, "seed": seed, "device": device}
     folder = evaluate.write_reports(model, data, selection, settings, results, control=control, **options)
-    context = MetricContext(encoder=bertscore_encoder)
+    context = MetricContext(encoder=bertscore_encoder, extra={"bertscore_precision": bertscore_precision})
     scores = evaluate.score_run(folder, selection, results, context, extra=extra)
     conclude(folder.path, scores, results, as_json)
     end(_report_errors(folder) + selection.n_damaged)

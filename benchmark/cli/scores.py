@@ -16,6 +16,7 @@ from benchmark.cli._options import (
     Encoder,
     ExtraMetrics,
     Missing,
+    Precision,
     Split,
     check_metrics,
     grouped,
@@ -51,13 +52,16 @@ def score(
     json_out: Annotated[Path | None, typer.Option("--json", help="Write the numbers to this file.")] = None,
     metric: ExtraMetrics = None,
     bertscore_encoder: Encoder = "",
+    bertscore_precision: Precision = "fp32",
 ) -> None:
     """Score texts against references, a data set or, of a run folder, its data set, under any protocols."""
     from benchmark import rescore
     from benchmark.contracts import MetricContext
 
     folders = dict(key_value("--model-folder", given) for given in model_folder or [])
-    context = MetricContext(encoder=bertscore_encoder, extra={"folders": folders})
+    context = MetricContext(
+        encoder=bertscore_encoder, extra={"folders": folders, "bertscore_precision": bertscore_precision}
+    )
     names = [name.strip() for name in protocol.split(",") if name.strip()]
     extra = check_metrics(metric)
     order = rescore.Order(names or ["default"], section, missing, training_texts, context, extra)

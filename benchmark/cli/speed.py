@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from benchmark import config
-from benchmark.cli._app import app
+from benchmark.cli._app import app, end
+from benchmark.cli._options import DataOptions, grouped
 from benchmark.console import say, table
 
 speed_app = typer.Typer(help="Measure speed, side by side with the usual way.", no_args_is_help=True)
@@ -29,6 +30,28 @@ def speed_data(json_out: JsonOut = None) -> None:
     shown = [{"ratio a core": f"{row['per_core']:,.2f}"} for row in rows]
     caption = f"Mean difference from resizing the whole picture: {rows[0]['difference']:.3f} grey levels."
     keep("data", "Seconds an image", rows, json_out, shown, caption)
+
+
+@speed_app.command("score")
+@grouped
+def speed_score(
+    source: DataOptions,
+    pairs: Annotated[int, typer.Option("--pairs", min=2, help="Of each model.")] = 2347,
+    models: Annotated[int, typer.Option("--models", min=1, help="Of the leaderboard.")] = 10,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="Of which the median counts.")] = 3,
+    json_out: JsonOut = None,
+) -> None:
+    """Scoring, beside pycocoevalcap, rouge-score and bert-score called one by one on texts made of a data set's."""
+    from benchmark.opening import PHANTOM
+    from benchmark.speed.score import score
+
+    dataset = source.open(source.dataset or PHANTOM)
+    references = [reference for split in dataset.splits for reference in dataset.references(split)]
+    reports = [" ".join(filter(None, (each.findings, each.impression))) for each in references]
+    rows = score(reports, pairs, models, rounds)
+    shown = [{"difference": f"{row['difference']:.1e}", "equal": "yes" if row["equal"] else "NO"} for row in rows]
+    keep("score", f"Seconds of scoring texts of {dataset.name}", rows, json_out, shown)
+    end(sum(not row["equal"] for row in rows))
 
 
 def keep(

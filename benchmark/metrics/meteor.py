@@ -6,6 +6,7 @@ summed counts, so that a resample is arithmetic and not another run of Java.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 from collections.abc import Sequence
 from functools import cached_property
@@ -14,6 +15,7 @@ from typing import ClassVar
 import numpy as np
 
 from benchmark import contracts
+from benchmark.contracts import Unavailable
 from benchmark.metrics import _mean, _meteor_jar, _pairs
 
 ALPHA, BETA, GAMMA, DELTA = 0.85, 0.20, 0.60, 0.75
@@ -50,6 +52,10 @@ class Metric(contracts.Metric):
     @cached_property
     def _jar(self) -> _meteor_jar.MeteorJar:
         return _meteor_jar.shared()
+
+    def warm_up(self) -> None:
+        with contextlib.suppress(Unavailable):
+            self._jar.start()
 
     @property
     def signature(self) -> str:

@@ -78,7 +78,7 @@ MAY_IMPORT = {
     "compare": f"{TOOLS} store licence score statistics pairs paired scored_runs leaderboard",
     "fetch": f"{TOOLS} hub annotators protocols",
     "doctor": f"{TOOLS} provenance java hub fetch",
-    "speed": "cache images provenance store",
+    "speed": f"{RECORDS} contracts java cache images provenance protocols score store",
     "inspection": f"{RECORDS} contracts console store provenance novelty images",
     "site": f"{RECORDS} console contracts store licence novelty images statistics pairs published leaderboard labeler "
     "scored_runs evaluate rescore",
