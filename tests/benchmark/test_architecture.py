@@ -62,7 +62,8 @@ MAY_IMPORT = {
     "leaderboard": f"{RECORDS} store statistics pairs",
     # Stages put together.
     "opening": f"{TOOLS} store provenance",
-    "evaluate": f"{TOOLS} store licence novelty slices provenance protocols generate train score",
+    "released": f"{RECORDS} contracts console store provenance train",
+    "evaluate": f"{TOOLS} store released licence novelty slices provenance protocols generate train score",
     "predictions_in": f"{RECORDS} sections",
     "matching": f"{RECORDS} contracts protocols predictions_in",
     "rescore": f"{TOOLS} store provenance protocols predictions_in matching score opening evaluate",
