@@ -37,8 +37,6 @@ def adopt(plugin: type[Model], name: str, source: Path, results: Path, words: st
             }
             write_json(folder / "card.json", card)
             say(f"{source.name} is now the checkpoint {folder}.")
-    if plugin.DECODINGS:
-        say(
-            f"Its authors' way to write reports, where it is not the default: --decoding {' or '.join(plugin.DECODINGS)}."
-        )
+            if plugin.DECODINGS:
+                say(f"It writes as its authors have it with --decoding {' or '.join(plugin.DECODINGS)}.")
     return open_checkpoint(folder, name)

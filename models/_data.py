@@ -135,8 +135,8 @@ class Collate:
     images of the first study, of the second and so on, and `views` (B,), how many each study has.
 
     Padding is told by length, since GPT-2 pads with its end token, which is a target once. It goes to the right,
-    where causal attention never looks, so no attention mask is needed. The first tokens, which the model is `given`, are
-    no targets. Studies of which no image can be read are left out; what cannot be read is named under `unreadable`.
+    where causal attention never looks, so no attention mask is needed. The first tokens, which the model is `given`,
+    are no targets. Studies of which no image can be read are left out; what cannot be read is named under `unreadable`.
     """
 
     pad: int

@@ -182,8 +182,8 @@ def _usual_heads(path: Path, width: int) -> int:
     usual = GPT2Config().n_head
     guess = usual if width % usual == 0 else 1
     say(
-        f"The weights in {path} do not show how many attention heads the decoder of width {width} has; taken as {guess}."
-        " Give `heads` to from_original where that is wrong."
+        f"The weights in {path} do not show how many attention heads the decoder of width {width} has; taken as "
+        f"{guess}. Give `heads` to from_original where that is wrong."
     )
     return guess
 

@@ -55,7 +55,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
 
 
 def beginning(tokenizer: PreTrainedTokenizerFast, given: str = "", most: int = 0) -> list[int]:
-    """What a model reads before it writes: bos, and of a text that it is given at most so many tokens, and a line end."""
+    """What a model reads before it writes: bos, and where a text is `given`, its first tokens and a line end."""
     ids = tokenizer.encode(given, add_special_tokens=False)[:most]
     return [tokenizer.bos_token_id, *ids, *(tokenizer.encode("\n", add_special_tokens=False) if ids else [])]
 

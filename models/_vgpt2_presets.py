@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-# The original's recipe. `decoder` names a GPT-2 (hub id or folder), which then sets layers, width, heads and vocabulary.
+# The original's recipe. `decoder` names a GPT-2 (hub id or folder), which then sets layers, width, heads, vocabulary.
 PAPER: Mapping[str, Any] = {
     "encoder": "densenet121",
     "encoder_args": {},

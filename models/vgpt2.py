@@ -159,9 +159,9 @@ class Model(contracts.Model):
     def generate(self, studies: Sequence[Study], settings: GenerationSettings, seeds: Sequence[int]) -> list[Report]:
         """Greedy, beam or seeded sampling from each study's first view, or as many as the model was trained on.
 
-        The report begins with the settings' prompt, or the checkpoint's own. A view that cannot be read is left out and named; it is its study's error where there is no other. Texts end at
-        the model's number of positions where that is smaller than `max_new_tokens`. Raises UserError for sampling with
-        beams.
+        The report begins with the settings' prompt, or the checkpoint's own. A view that cannot be read is left out and
+        named; it is its study's error where there is no other. Texts end at the model's number of positions where that
+        is smaller than `max_new_tokens`. Raises UserError for sampling with beams.
         """
         if settings.do_sample and settings.num_beams > 1:
             raise UserError("Sampling and beam search exclude each other: set num_beams to 1, or do_sample to false.")
