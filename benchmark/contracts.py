@@ -279,8 +279,8 @@ class Model(ABC):
         raise NotImplementedError
 
     def prepare(self, study: Study) -> Any:
-        """What the network sees of a study's images. Raises UserError where the model has no such thing."""
-        raise UserError(f"{type(self).__module__.rpartition('.')[2]} does not show what its network sees.")
+        """What the network sees of a study's images, for whoever calls it directly; None where that is not shown."""
+        return None
 
     @abstractmethod
     def generate(self, studies: Sequence[Study], settings: GenerationSettings, seeds: Sequence[int]) -> list[Report]:

@@ -20,9 +20,10 @@ def adopt(plugin: type[Model], name: str, source: Path, results: Path, words: st
     """
     released = {"file": provenance.file_hash(source), "words": words}
     folder = results / "checkpoints" / name / f"released-{provenance.digest(released)[:12]}"
-    with exclusive(folder, "reading released weights"):
-        if not (folder / "card.json").exists():
-            plugin.load_released(source, "cpu", words).save_checkpoint(folder)
+    if not (folder / "card.json").exists():
+        model = plugin.load_released(source, "cpu", words)
+        with exclusive(folder, "reading released weights"):
+            model.save_checkpoint(folder)
             card = {
                 "model": name,
                 "preset": "released",

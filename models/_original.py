@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from transformers import GPT2Config
 from benchmark.console import say
 from benchmark.errors import UserError
 
-from ._vision_gpt2 import VisionGPT2, VisionGPT2Config, first_line, some
+from ._vision_gpt2 import VisionGPT2, VisionGPT2Config, some
 
 PROMPT = "Findings: The"
 """What the original begins every report with; it puts no token before it."""
@@ -65,20 +66,20 @@ Weights = Mapping[str, tuple[str, Tensor]]
 def _read(path: Path) -> tuple[Weights, Any]:
     """The weights, and what the file holds under `config`."""
     try:
-        # Scores saved beside the weights are often numpy's.
-        with torch.serialization.safe_globals(_numpy_scalars()):
+        # Scores saved beside the weights are often numpy's. Of old pickles torch warns; what it cannot read it says.
+        with torch.serialization.safe_globals(_numpy_scalars()), warnings.catch_warnings(action="ignore"):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"No such file: {path}.") from None
-    except pickle.UnpicklingError as error:
-        if "GLOBAL" not in str(error) and "global" not in str(error):
-            raise _unreadable(path, error) from None
+    except pickle.UnpicklingError:
         raise UserError(
-            f"{path} holds Python objects besides weights, which could run code, so it was not read. Save the model's "
-            "state_dict() alone."
+            f"{path} is no file of weights alone: it is damaged, or holds other Python objects, which could run code "
+            "and so were not read. Save the model's state_dict() by itself."
         ) from None
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _unreadable(path, error) from None
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError):
+        raise UserError(
+            f"{path} cannot be read as weights of torch: it is damaged, cut short or no such file."
+        ) from None
     config = content.get("config") if isinstance(content, Mapping) else None
     while isinstance(content, Mapping) and isinstance(content.get("model"), Mapping):
         content = content["model"]
@@ -103,10 +104,6 @@ def _numpy_scalars() -> list[Any]:
     kinds = [np.float64, np.float32, np.int64, np.int32, np.bool_]
     scalar: Any = np.float64(0).__reduce__()[0]
     return [scalar, np.dtype, *(type(np.dtype(kind)) for kind in kinds)]
-
-
-def _unreadable(path: Path, error: Exception) -> UserError:
-    return UserError(f"{path} cannot be read as weights of torch, it is damaged or cut short: {first_line(error)}")
 
 
 def _told_heads(config: Any) -> int | None:
@@ -149,7 +146,7 @@ def _config(path: Path, weights: Weights, heads: int | None) -> VisionGPT2Config
         begins_with_bos=False,
         prompt=PROMPT,
         text_config=text,
-        preset="original",
+        preset="released",
     )
 
 

@@ -28,7 +28,7 @@ from ._text import indication_text, report_text
 from ._tokenizer import beginning, encode, load_tokenizer, pretrained_tokenizer, train_tokenizer
 from ._training import fit
 from ._vgpt2_presets import PARAMETERS, PRESETS, WEIGHTS
-from ._vision_gpt2 import VisionGPT2, VisionGPT2Config, create_backbone, load_strict, pixels, pretrained_gpt2
+from ._vision_gpt2 import VisionGPT2, VisionGPT2Config, create_backbone, load_strict, pixels, pretrained_gpt2, quiet
 
 __all__ = ["Model", "from_original"]
 
@@ -39,6 +39,10 @@ INDICATION_TOKENS = 64
 class Model(contracts.Model):
     """See `_vision_gpt2.VisionGPT2` for the network and `_training.fit` for how it is trained."""
 
+    PAPER = (
+        "none of its own; GPT-2: Radford et al. 2019, Language Models are Unsupervised Multitask Learners; "
+        "DenseNet: Huang et al. 2017, arXiv:1608.06993"
+    )
     LICENCE = "MIT; weights of GPT-2: MIT, of timm's encoders: Apache-2.0 (Swin: MIT)"
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
     PARAMETERS: ClassVar[Mapping[str, int]] = PARAMETERS
@@ -136,7 +140,11 @@ class Model(contracts.Model):
         """
         model = from_original(path)
         name = words or "gpt2"
-        return cls._of(model, pretrained_tokenizer(name), device, f"The tokenizer of {name}")
+        try:
+            tokenizer = pretrained_tokenizer(name)
+        except UserError as error:
+            raise UserError(f"{error} Or name a folder that holds it with --tokenizer.") from error
+        return cls._of(model, tokenizer, device, f"The tokenizer of {name}")
 
     @classmethod
     def _of(cls, model: VisionGPT2, tokenizer: PreTrainedTokenizerFast, device: str, named: str) -> Model:
@@ -146,8 +154,9 @@ class Model(contracts.Model):
         return cls(model, tokenizer, str(getattr(model.config, "preset", "")))
 
     def save_checkpoint(self, folder: Path) -> None:
-        self.tokenizer.save_pretrained(folder)
-        self.model.save_pretrained(folder)
+        with quiet():
+            self.tokenizer.save_pretrained(folder)
+            self.model.save_pretrained(folder)
 
     def prepare(self, study: Study) -> Tensor:
         """Its images as the encoder takes them: float (views, 3, S, S), normalised. Raises UserError without one."""
