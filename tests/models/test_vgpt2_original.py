@@ -207,7 +207,15 @@ def test_bench_generate_reads_it_and_samples_as_the_original(plain, saved, token
 
     def generate(*options):
         arguments = ["generate", "vgpt2", "--checkpoint", path, "--images", tmp_path / "images", "--max-new-tokens", 8]
-        arguments += ["--tokenizer", tmp_path / "tokenizer", "--device", "cpu", "--out", tmp_path / "out.jsonl", *options]
+        arguments += [
+            "--tokenizer",
+            tmp_path / "tokenizer",
+            "--device",
+            "cpu",
+            "--out",
+            tmp_path / "out.jsonl",
+            *options,
+        ]
         monkeypatch.setattr("sys.argv", ["bench", *map(str, arguments)])
         with pytest.raises(SystemExit) as end:
             cli.main()
