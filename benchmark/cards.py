@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from benchmark import contracts
+from benchmark import contracts, hub
 from benchmark.registry import MODELS
 
 
@@ -72,7 +70,4 @@ def _trains_here(facts: Mapping[str, Any], presets: list[str]) -> str:
 
 def at_hand(hub_id: str) -> bool:
     """Whether the hub's cache on this machine holds something of that id."""
-    cache = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface"
-    folder = Path(cache) if cache else Path(os.environ.get("HF_HOME") or home) / "hub"
-    return any((folder / f"models--{hub_id.replace('/', '--')}" / "snapshots").glob("*/*"))
+    return any((hub.cache() / f"models--{hub_id.replace('/', '--')}" / "snapshots").glob("*/*"))

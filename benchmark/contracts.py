@@ -238,6 +238,8 @@ class Model(ABC):
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {"default": {}}
     """Named hyper-parameters, as data; image geometry among them. `views` says how many images of a study are read,
     where that is not one; `indication` whether that is read, too."""
+    PRETRAINED: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Hub ids that its presets start from, each with the patterns of the files that are read."""
 
     @classmethod
     def uses(cls, options: Mapping[str, Any]) -> tuple[str, ...]:
@@ -314,6 +316,8 @@ class Metric(ABC):
     HIGHER_IS_BETTER: ClassVar[bool] = True
     IN_DEFAULT: ClassVar[bool] = True
     """False for a metric that only those protocols use that name it."""
+    FETCH: ClassVar[tuple[str, ...]] = ()
+    """What it reads from the hub, by the names of `bench fetch`, where a protocol does not name another model."""
 
     def __init__(self, context: MetricContext = MetricContext()):
         self.context = context

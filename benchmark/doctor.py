@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark import config, provenance, registry
+from benchmark import config, hub, provenance, registry
 from benchmark.errors import UserError
 
 
@@ -30,6 +29,7 @@ def checks(results: Path) -> list[Check]:
         _java(),
         _gpu(),
         *_encoders(),
+        *_annotators(),
         _hub(),
         *_roots(results),
         _checkpoints(results),
@@ -83,10 +83,23 @@ def _encoders() -> list[Check]:
     return [Check("bertscore encoder", True, signature)]
 
 
+def _annotators() -> list[Check]:
+    from benchmark import fetch
+
+    clinical = [item for item in fetch.for_texts() if item.name in fetch.ANNOTATORS]
+    return [
+        Check(
+            item.name,
+            item.here,
+            "weights here" if item.here else f"no weights ({'; '.join(map(str, item.parts))})",
+            "" if item.here else f"bench fetch {item.name}",
+        )
+        for item in clinical
+    ]
+
+
 def _hub() -> Check:
-    cache = Path(
-        os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME", "~/.cache/huggingface")) / "hub"
-    ).expanduser()
+    cache = hub.cache()
     here = sorted(path.name.removeprefix("models--").replace("--", "/") for path in cache.glob("models--*"))
     return Check(
         "pretrained weights",

@@ -229,7 +229,7 @@ def score_folder(run_folder: RunFolder, dataset: Dataset, results: Path, context
 
     Returns scores by section. Raises UserError where the data set is not what the run was generated for.
     """
-    selection = _selection(run_folder, dataset)
+    selection = run_selection(run_folder, dataset)
     sections: dict[str, Any] = evaluate.score_run(run_folder, selection, results, context)["sections"]
     return sections
 
@@ -239,11 +239,11 @@ def score_run_under(run_folder: RunFolder, dataset: Dataset, order: Order) -> di
 
     Raises UserError as `score_folder` and `score_against` do.
     """
-    _selection(run_folder, dataset)
+    run_selection(run_folder, dataset)
     return score_against(run_folder.predictions, dataset, read_json(run_folder.record)["split"], order)
 
 
-def _selection(run_folder: RunFolder, dataset: Dataset) -> evaluate.Selection:
+def run_selection(run_folder: RunFolder, dataset: Dataset) -> evaluate.Selection:
     """The studies of a run. Raises UserError where the data set holds others now."""
     run: Mapping[str, Any] = read_json(run_folder.record)
     selection = evaluate.select(dataset, run["split"], run["n"] if run["limited"] else None)

@@ -63,10 +63,10 @@ class ScoredRun:
         return f"Run `bench score {self.folder}`."
 
     def _scored(self, section: str) -> list[dict[str, Any]]:
-        return [line for line in self._lines if line.get(section)]
+        return [line for line in self.lines if line.get(section)]
 
     @cached_property
-    def _lines(self) -> list[dict[str, Any]]:
+    def lines(self) -> list[dict[str, Any]]:
         lines = [line for _, line in read_jsonl(RunFolder(self.folder).per_study)]
         if not all("study_id" in line and "patient_id" in line for line in lines):
             raise UserError(f"{self.folder} was scored by an earlier version, which kept no patients. {self.advice}")

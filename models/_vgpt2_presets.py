@@ -111,3 +111,12 @@ WEIGHTS: Mapping[str, tuple[str, ...]] = {
     "frozen": ("gpt2", "timm/densenet121.ra_in1k"),
     "lora": ("gpt2", "timm/densenet121.ra_in1k"),
 }
+
+_FILES = {
+    "timm": ("config.json", "model.safetensors"),
+    "gpt2": ("*.json", "merges.txt", "model.safetensors"),
+}
+
+PRETRAINED: Mapping[str, tuple[str, ...]] = {
+    hub_id: _FILES["timm" if hub_id.startswith("timm/") else "gpt2"] for ids in WEIGHTS.values() for hub_id in ids
+}

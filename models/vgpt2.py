@@ -27,7 +27,7 @@ from ._sampling import SeededSampling
 from ._text import indication_text, report_text
 from ._tokenizer import beginning, encode, load_tokenizer, pretrained_tokenizer, train_tokenizer
 from ._training import fit
-from ._vgpt2_presets import PARAMETERS, PRESETS, WEIGHTS
+from ._vgpt2_presets import PARAMETERS, PRESETS, PRETRAINED, WEIGHTS
 from ._vision_gpt2 import VisionGPT2, VisionGPT2Config, create_backbone, load_strict, pixels, pretrained_gpt2, quiet
 
 __all__ = ["Model", "from_original"]
@@ -47,6 +47,7 @@ class Model(contracts.Model):
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
     PARAMETERS: ClassVar[Mapping[str, int]] = PARAMETERS
     WEIGHTS: ClassVar[Mapping[str, tuple[str, ...]]] = WEIGHTS
+    PRETRAINED: ClassVar[Mapping[str, tuple[str, ...]]] = PRETRAINED
     RELEASED = "best_vgpt2.pt, the original's weights"
     TAKES_PROMPT = True
     DECODINGS: ClassVar[Mapping[str, Mapping[str, Any]]] = {

@@ -1,4 +1,4 @@
-"""F1 of CheXpert classes that two texts state, both read by the rule labeler.
+"""F1 of CheXpert classes that two texts state, both read by one labeler: the rules, or CheXbert.
 
 Rows, shape (pairs, 47): true positives, false positives and false negatives of the 14 classes; F1 of the pair in each
 set of classes; 1 where the hypothesis has words; 1.
@@ -8,6 +8,9 @@ classes that either side states at least once; `weighted` weighs it by how often
 the one that a missing report can raise: it adds weight to its classes); `example` is the mean of each pair's own F1.
 These are scikit-learn's averages with undefined classes left out (`zero_division=nan`). Where nothing is defined,
 because neither side states a class of the set, a hypothesis with words is right (1) and an empty one is not (0).
+
+Where `undefined` is `zero`, all that is undefined counts as 0, as in scikit-learn's own default and the projects that
+use it.
 """
 
 from __future__ import annotations
@@ -47,14 +50,28 @@ class LabelF1(contracts.Metric):
     UNCERTAIN: ClassVar[str]
     """What becomes of a label that one side calls uncertain: `negative`, `positive`, or `left-out` of both sides."""
 
+    def __init__(self, context: contracts.MetricContext, undefined: str = "left-out"):
+        super().__init__(context)
+        self.undefined = undefined
+
+    @property
+    def labeler(self) -> str:
+        """The labeler's part of the signature."""
+        return f"rules-{labeler.VERSION}"
+
+    def labels(self, texts: Sequence[str]) -> np.ndarray:
+        """What each text states of each class: 1 present, -1 uncertain, else 0; shape (texts, 14)."""
+        read = [label(text) for text in texts]
+        return np.array([[one.get(name, 0) for name in labeler.CLASSES] for one in read]).reshape(len(texts), _N)
+
     @property
     def signature(self) -> str:
-        labels = f"labeler:rules-{labeler.VERSION}|uncertain:{self.UNCERTAIN}|classes:14,13,5"
-        return f"{self.PREFIX}|{labels}|undefined:left-out|empty:0"
+        labels = f"labeler:{self.labeler}|uncertain:{self.UNCERTAIN}|classes:14,13,5"
+        return f"{self.PREFIX}|{labels}|undefined:{self.undefined}|empty:0"
 
     def rows(self, hypotheses: Sequence[str], references: Sequence[str]) -> np.ndarray:
-        present, doubted = _labels(hypotheses)
-        expected, unsure = _labels(references)
+        written, given = self.labels(hypotheses), self.labels(references)
+        (present, doubted), (expected, unsure) = ((labels == 1, labels == -1) for labels in (written, given))
         if self.UNCERTAIN == "positive":
             present, expected = present | doubted, expected | unsure
         elif self.UNCERTAIN == "left-out":
@@ -63,7 +80,7 @@ class LabelF1(contracts.Metric):
         counts = np.stack([present & expected, present & ~expected, expected & ~present], axis=1).astype(float)
         rows = np.ones((len(hypotheses), _PAIRS + 1))
         rows[:, : 3 * _N] = counts.reshape(len(rows), 3 * _N)
-        rows[:, _WORDS] = [any(map(str.isalnum, text)) for text in hypotheses]
+        rows[:, _WORDS] = [self.undefined != "zero" and any(map(str.isalnum, text)) for text in hypotheses]
         for column, picked in enumerate(_PICKED.values(), 3 * _N):
             tp, fp, fn = np.moveaxis(counts[..., picked].sum(axis=-1), 1, 0)
             rows[:, column] = _f1(tp, fp, fn, rows[:, _WORDS])
@@ -77,9 +94,10 @@ class LabelF1(contracts.Metric):
         for column, (name, picked) in enumerate(_PICKED.items(), 3 * _N):
             tp, fp, fn = (counts[..., picked] for counts in _counts(sums))
             f1, support, occurs = _f1(tp, fp, fn, np.zeros_like(tp)), tp + fn, (tp + fp + fn > 0).sum(axis=-1)
+            averaged = np.full_like(occurs, len(SETS[name])) if self.undefined == "zero" else occurs
             values = (
                 _f1(tp.sum(axis=-1), fp.sum(axis=-1), fn.sum(axis=-1), right),
-                _ratio(f1.sum(axis=-1), occurs, right),
+                _ratio(f1.sum(axis=-1), averaged, right),
                 _ratio((f1 * support).sum(axis=-1), support.sum(axis=-1), np.where(occurs > 0, nothing, right)),
                 _ratio(sums[..., column], pairs, nothing),
             )
@@ -95,13 +113,6 @@ class LabelF1(contracts.Metric):
 def _counts(sums: np.ndarray) -> list[np.ndarray]:
     """True positives, false positives and false negatives by class, shape (..., 14) each."""
     return np.split(sums[..., : 3 * _N], 3, axis=-1)
-
-
-def _labels(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Which classes each text states as present, and which as uncertain; bool, shape (texts, 14) each."""
-    read = [label(text) for text in texts]
-    values = np.array([[one.get(name, 0) for name in labeler.CLASSES] for one in read]).reshape(len(texts), _N)
-    return values == 1, values == -1
 
 
 def _f1(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray, undefined: np.ndarray) -> np.ndarray:

@@ -44,7 +44,7 @@ class Protocol(ABC):
     UNKNOWN: ClassVar[str] = "kept"
     """What becomes of words outside the vocabulary."""
     LABELS: ClassVar[str] = ""
-    """The labels that its source scores besides; no text metric, so not among METRICS."""
+    """In words, the labels that its source scores."""
     METRICS: ClassVar[tuple[Variant, ...]] = ()
     NEEDS_TRAINING_TEXTS: ClassVar[bool] = False
     """True where it has a vocabulary, which `fitted` makes."""
@@ -135,8 +135,14 @@ class Protocol(ABC):
             "signature": self.signature,
         }
 
+    def fetched(self) -> list[str]:
+        """What it reads from the hub, by the names of `bench fetch`."""
+        names = [self.NEEDS_MODEL] if self.NEEDS_MODEL else []
+        for variant in self.METRICS:
+            named = [variant.options[key] for key in ("encoder", "model") if key in variant.options]
+            names += named or METRICS.load(variant.metric).FETCH
+        return list(dict.fromkeys(names))
+
     def _needs(self) -> list[str]:
         training = ["training texts: those of --dataset, or --training-texts"] if self.NEEDS_TRAINING_TEXTS else []
-        models = [variant.options["encoder"] for variant in self.METRICS if "encoder" in variant.options]
-        hub = [f"{model}: from the hub, or --model-folder {model}=FOLDER" for model in [self.NEEDS_MODEL, *models]]
-        return training + [line for line, model in zip(hub, [self.NEEDS_MODEL, *models], strict=True) if model]
+        return training + [f"{name}: `bench fetch {name}`, or --model-folder HUB_ID=FOLDER" for name in self.fetched()]

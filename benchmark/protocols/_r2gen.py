@@ -23,6 +23,10 @@ COCO_METRICS = (
     Variant("cider", "CIDEr of the COCO scorer, mean"),
 )
 
+CHEXBERT = Variant(
+    "chexbert", "F1 of CheXbert's 14 classes, blank and uncertain as 0, macro and micro", {"undefined": "zero"}
+)
+
 
 class R2Gen(VocabularyProtocol):
     """Texts as R2Gen decodes them. Unlike there, hypotheses are cleaned too: they may come from any system."""
@@ -30,7 +34,7 @@ class R2Gen(VocabularyProtocol):
     SOURCE = SOURCE
     SECTIONS = ("findings",)
     TARGET = "findings"
-    METRICS = COCO_METRICS
+    METRICS = (*COCO_METRICS, CHEXBERT)
     LABELS = "R2GenCMN: 14 CheXpert columns, blank and uncertain as 0, macro and micro"
     CLEANER: ClassVar[SentenceCleaner]
     WORDS_KEPT: ClassVar[int]

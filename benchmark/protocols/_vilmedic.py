@@ -14,6 +14,11 @@ DISTILBERT = Variant(
     "BERTScore F1, distilbert-base-uncased, layer 5, rescaled, no idf",
     {"encoder": "distilbert-base-uncased", "layer": 5, "rescale": True},
 )
+CHEXBERT = Variant(
+    "chexbert-uncertain",
+    "F1 of CheXbert's 14 classes and the top 5, uncertain as positive (f1chexbert's rule)",
+    {"undefined": "zero"},
+)
 ROUGE_L = Variant("rouge-l", "ROUGE-L F1 of rouge-score, stemmed, mean")
 WORDS_KEPT = 98
 
@@ -27,12 +32,13 @@ class Vilmedic(VocabularyProtocol):
     UNIT = "study, of which models see one image (PA before AP before lateral)"
     CUT = "100 word ids with start and end mark, so 98 words"
     UNKNOWN = "not in the training texts: dropped from both texts"
-    LABELS = "CheXbert, 14 classes and the top 5, micro and macro"
+    LABELS = "CheXbert with uncertain as positive, 14 classes and the top 5; micro and macro"
     METRICS = (
         Variant("bleu", "corpus BLEU-4 of the COCO scorer (and BLEU-1 to BLEU-3)"),
         Variant("meteor", "METEOR 1.5, -l en -norm, corpus aggregate"),
         ROUGE_L,
         DISTILBERT,
+        CHEXBERT,
     )
     THRESHOLD = 1
 

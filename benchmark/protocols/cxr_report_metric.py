@@ -1,4 +1,4 @@
-"""CXR-Report-Metric: texts as given; mean sentence BLEU-2 and BERTScore."""
+"""CXR-Report-Metric: texts as given; mean sentence BLEU-2, BERTScore, SembScore, RadGraph, RadCliQ."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ class Protocol(SpacedProtocol):
             "BERTScore F1, distilroberta-base, layer 5, rescaled, no idf",
             {"encoder": "distilroberta-base", "layer": 5, "rescale": True},
         ),
+        Variant("semb-score", "similarity of CheXbert's vectors"),
+        Variant("radgraph", "RadGraph 1, (entity F1 + relation F1) / 2, as `radgraph`", {"model": "radgraph"}),
+        Variant("radcliq", "RadCliQ v0 and v1 of these four, raw; lower is better"),
     )
     PARTS = "unit:study|clean:cxr-report-metric|tok:space"
 

@@ -30,6 +30,9 @@ class Protocol(_base.Protocol):
             "BERTScore F1, roberta-large, layer 17, rescaled, no idf",
             {"encoder": "roberta-large", "layer": 17, "rescale": True},
         ),
+        Variant(
+            "chexbert", "F1 of CheXbert's 14 classes, positives only; micro, macro, per example", {"undefined": "zero"}
+        ),
     )
 
     @property

@@ -47,7 +47,9 @@ MAY_IMPORT = {
     "provenance": RECORDS,
     "protocols": f"{RECORDS} contracts sections registry java",
     "labeler": f"{RECORDS} store",
-    "metrics": f"{RECORDS} contracts java labeler",
+    "hub": "errors",
+    "annotators": "contracts config console hub",
+    "metrics": f"{RECORDS} contracts java labeler annotators",
     # Stages: files are the interface between them, so none imports another.
     "licence": f"{RECORDS} contracts",
     "novelty": "schema sections",
@@ -68,15 +70,18 @@ MAY_IMPORT = {
     "predictions_in": f"{RECORDS} sections",
     "matching": f"{RECORDS} contracts protocols predictions_in",
     "rescore": f"{TOOLS} store provenance protocols predictions_in matching score opening evaluate",
-    "cards": f"{TOOLS}",
+    "cards": f"{TOOLS} hub",
     "loose": f"{TOOLS} store generate train evaluate",
     "quickstart": f"{TOOLS} train score leaderboard opening evaluate compare",
     "compare": f"{TOOLS} store licence score statistics pairs paired scored_runs leaderboard",
-    "doctor": f"{TOOLS} provenance java",
+    "fetch": f"{TOOLS} hub annotators protocols",
+    "doctor": f"{TOOLS} provenance java hub fetch",
     "speed": "cache images provenance store",
     "inspection": f"{RECORDS} contracts console store provenance novelty images",
-    "cli": f"{TOOLS} store licence inspection rexrank leaderboard opening evaluate train rescore loose quickstart "
-    "cards protocols doctor speed labeler compare scored_runs published",
+    "site": f"{RECORDS} console contracts store licence novelty images statistics pairs published leaderboard labeler "
+    "scored_runs evaluate rescore",
+    "cli": f"{TOOLS} store licence inspection site rexrank leaderboard opening evaluate train rescore loose quickstart "
+    "cards protocols doctor speed fetch hub labeler compare scored_runs published",
     "__main__": "cli",
     # What Python code is offered.
     "api": f"{TOOLS} generate score train evaluate",
@@ -91,7 +96,7 @@ PLUGINS_MAY_IMPORT = set("schema contracts errors sections images console".split
 PRIVATE = {("benchmark.metrics._meteor_jar", "benchmark.protocols._ptb")}
 """Private modules that another package may import: METEOR's own tokenizing is that of the protocol."""
 
-OWN_PACKAGE = ("protocols", "metrics", "cli", "inspection", "labeler")
+OWN_PACKAGE = ("protocols", "metrics", "cli", "inspection", "labeler", "speed", "annotators", "site")
 """Places in the table that are packages, whose modules import one another."""
 
 STANDARD_LIBRARY_ONLY = (
@@ -99,7 +104,7 @@ STANDARD_LIBRARY_ONLY = (
     "cards"
 ).split()
 THIRD_PARTY_AT_IMPORT = {
-    **dict.fromkeys(("statistics", "paired", "scored_runs", "score", "cache"), {"numpy"}),
+    **dict.fromkeys(("statistics", "paired", "scored_runs", "score", "cache", "annotators"), {"numpy"}),
     **dict.fromkeys(("images", "_dicom", "speed"), {"numpy", "PIL"}),
     "cli": {"typer"},
 }

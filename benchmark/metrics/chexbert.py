@@ -1,0 +1,19 @@
+"""CheXbert F1: present against all else, uncertain labels as negative.
+
+The positive-only F1 of R2GenCMN and CXRMate. See `_chexbert_f1`; needs CheXbert's weights (`bench fetch chexbert`).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from benchmark.metrics import _chexbert_f1, _label_counts
+
+
+class Metric(_chexbert_f1.CheXbertF1):
+    """Rows, shape (pairs, 47)."""
+
+    PREFIX: ClassVar[str] = "chexbert"
+    KEYS: ClassVar[tuple[str, ...]] = _label_counts.keys(PREFIX)
+    IN_DEFAULT: ClassVar[bool] = False
+    UNCERTAIN: ClassVar[str] = "negative"

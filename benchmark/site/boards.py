@@ -1,0 +1,167 @@
+"""Committed aggregates to what the pages of one leaderboard show."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmark import leaderboard, pairs, published, statistics
+from benchmark.schema import SECTIONS
+from benchmark.site import charts
+
+HEADINGS = {
+    **{f"bleu_{n}": f"BLEU-{n}" for n in range(1, 5)},
+    "meteor": "METEOR",
+    "rouge_l": "ROUGE-L",
+    "rouge_l_coco": "ROUGE-L (coco)",
+    "cider": "CIDEr",
+    "bertscore_f1": "BERTScore F1",
+    "bertscore_p": "BERTScore precision",
+    "bertscore_r": "BERTScore recall",
+}
+"""Of metrics, by key; others are shown by their key."""
+BAR = 120
+"""Width of an interval in a table, in pixels."""
+
+
+def heading(key: str) -> str:
+    """A metric's name for people."""
+    return HEADINGS.get(key, key.replace("_", " "))
+
+
+def file_name(*parts: str) -> str:
+    """A file's name that is safe in any folder and any link."""
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", "-".join(parts)).lstrip(".") or "_"
+
+
+@dataclass(frozen=True)
+class Table:
+    """One section of a leaderboard."""
+
+    section: str
+    rows: Sequence[Mapping[str, Any]]
+    """Of `leaderboard.read_board`, with `page` and `drawn` (the interval)."""
+    signatures: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Test:
+    """One metric of a pair."""
+
+    metric: str
+    values: Mapping[str, Any]
+    """Of `paired.Test`."""
+    p_holm: float
+    """Corrected for all pairs of the leaderboard's section."""
+    drawn: charts.Interval | None
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two runs and what paired tests found, by section."""
+
+    a: str
+    b: str
+    """Run ids."""
+    page: str
+    tests: Mapping[str, Sequence[Test]]
+
+
+@dataclass(frozen=True)
+class BoardPages:
+    """A leaderboard with all that its pages need."""
+
+    name: str
+    tables: Sequence[Table]
+    entries: Mapping[str, Mapping[str, Any]]
+    """The aggregates that it shows, by run id."""
+    pages: Mapping[str, str]
+    """The file of each run's page, by run id."""
+    pairs: Sequence[Pair]
+    published: Mapping[str, Sequence[Mapping[str, str]]]
+    n_superseded: int
+
+    def of(self, run_id: str) -> list[Pair]:
+        """The pairs of one run."""
+        return [pair for pair in self.pairs if run_id in (pair.a, pair.b)]
+
+    def words(self, run_id: str) -> str:
+        """A run's name in sentences."""
+        entry = self.entries[run_id]
+        return f"{entry['model']} ({entry['preset']}, {run_id[:6]})"
+
+
+def read(folder: Path, results: Path) -> BoardPages:
+    """The pages of one folder of aggregates. Raises UserError for a damaged file."""
+    board = leaderboard.read_board(folder)
+    entries = {e["run_id"]: e for e in leaderboard.newest_entries(leaderboard.read_entries(folder)) if not e["control"]}
+    pages = {run_id: file_name(entry["model"], run_id) + ".html" for run_id, entry in entries.items()}
+    tables = []
+    for section in SECTIONS:
+        rows = [row for row in board.rows if row["section"] == section]
+        if rows:
+            tables.append(Table(section, _drawn(rows, pages), sorted({row["signature"] for row in rows})))
+    others = published.tables(published.of_board(published.read(results), board.name))
+    return BoardPages(board.name, tables, entries, pages, _pairs(folder, entries), others, board.n_superseded)
+
+
+def _drawn(rows: Sequence[Mapping[str, Any]], pages: Mapping[str, str]) -> list[dict[str, Any]]:
+    key = leaderboard.RANKED_BY
+    ends = [(row[key], row[f"{key}_low"], row[f"{key}_high"]) for row in rows]
+    x = charts.scale([end for three in ends for end in three], BAR)
+    return [
+        {**row, "page": pages[row["run_id"]], "drawn": charts.interval(*three, x)}
+        for row, three in zip(rows, ends, strict=True)
+    ]
+
+
+def _pairs(folder: Path, entries: Mapping[str, Any]) -> list[Pair]:
+    found: dict[tuple[str, str], dict[str, Sequence[Test]]] = {}
+    for (section, *_), tests in pairs.read(folder).tests.items():
+        known = {ids: by_key for ids, by_key in tests.items() if set(ids) <= set(entries)}
+        corrected = {
+            key: dict(zip(known, statistics.holm([test[key]["p"] for test in known.values()]), strict=True))
+            for key in next(iter(known.values()), {})
+        }
+        for ids, by_key in known.items():
+            found.setdefault(ids, {})[section] = [_test(key, test, corrected[key][ids]) for key, test in by_key.items()]
+    return [
+        Pair(a, b, file_name(a, b) + ".html", {name: tests[name] for name in SECTIONS if name in tests})
+        for (a, b), tests in found.items()
+    ]
+
+
+def _test(key: str, values: Mapping[str, Any], p_holm: float) -> Test:
+    x = charts.scale([values["difference"], values["low"], values["high"]], BAR)
+    return Test(key, values, p_holm, charts.interval(values["difference"], values["low"], values["high"], x))
+
+
+@dataclass(frozen=True)
+class SliceRow:
+    """One slice of a run's section."""
+
+    name: str
+    content: Mapping[str, Any]
+    drawn: charts.Interval | None
+
+
+def slice_rows(scored: Mapping[str, Any]) -> list[SliceRow]:
+    """The slices of a section under the metric that ranks, by attribute; those of the whole first."""
+    key = leaderboard.RANKED_BY
+    slices = scored.get("slices", {})
+    values = {name: content["metrics"].get(key, {}) for name, content in slices.items()}
+    ends = {name: (value.get("value"), value.get("low"), value.get("high")) for name, value in values.items()}
+    x = charts.scale([end for three in ends.values() for end in three], BAR)
+    return [SliceRow(name, content, charts.interval(*ends[name], x)) for name, content in slices.items()]
+
+
+def history(entry: Mapping[str, Any]) -> charts.Curves | None:
+    """Training and validation loss by epoch; None for a model without."""
+    lines = {
+        name: [(row["epoch"], row[key]) for row in entry["history"] if key in row]
+        for name, key in (("training", "train_loss"), ("validation", "validation_loss"))
+    }
+    return charts.curves(lines, "epoch", "loss")

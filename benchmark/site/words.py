@@ -1,0 +1,55 @@
+"""What a report shares with its reference, and where it says the opposite: pieces of its text to mark."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from benchmark.labeler import CLASSES
+from benchmark.labeler.label import Mention, label, mentions
+
+PLAIN, SHARED, OPPOSED = 0, 1, 2
+"""Nothing to say of it; in the longest common subsequence of words, which is what ROUGE-L counts; a finding that one
+text states and the other denies."""
+
+Pieces = list[tuple[str, int]]
+"""A text cut into pieces, each with what is to be said of it."""
+
+_WORD = re.compile(r"\w+(?:[-.']\w+)*")
+
+
+def marked(text: str, reference: str) -> Pieces:
+    """The text in pieces. Joined they are the text."""
+    kinds = [PLAIN] * len(text)
+    for begin, end in _shared(text, reference):
+        kinds[begin:end] = [SHARED] * (end - begin)
+    for mention in opposed(text, reference):
+        begin, end = mention.span
+        kinds[begin:end] = [OPPOSED] * (end - begin)
+    pieces: Pieces = []
+    for letter, kind in zip(text, kinds, strict=True):
+        if pieces and pieces[-1][1] == kind:
+            pieces[-1] = pieces[-1][0] + letter, kind
+        else:
+            pieces.append((letter, kind))
+    return pieces
+
+
+def opposed(text: str, reference: str) -> list[Mention]:
+    """The findings in a text that its reference contradicts: present here and denied there, or the other way round."""
+    expected = label(reference)
+    return [
+        mention
+        for mention in mentions(text)
+        if mention.label in CLASSES and {mention.value, expected.get(mention.label)} == {0, 1}
+    ]
+
+
+def _shared(text: str, reference: str) -> Sequence[tuple[int, int]]:
+    """Where the words of a longest common subsequence stand in the text."""
+    from rapidfuzz.distance import LCSseq
+
+    here = list(_WORD.finditer(text))
+    words = [match.group().lower() for match in here]
+    blocks = LCSseq.opcodes(words, [match.group().lower() for match in _WORD.finditer(reference)])
+    return [here[i].span() for block in blocks if block.tag == "equal" for i in range(block.src_start, block.src_end)]

@@ -1,0 +1,160 @@
+"""The pages: all values escaped, all links there, nothing from outside, and no study where the data forbid it."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+from benchmark import store
+from benchmark.contracts import LEAVABLE
+from benchmark.errors import UserError
+from benchmark.site import build as site
+from benchmark.site import words
+
+BAD = "<script>alert('x')</script>"
+ROOT = Path(__file__).parents[2]
+
+
+class Page(HTMLParser):
+    """Links, scripts and ids of a page, and its text."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.links, self.scripts, self.text = [], 0, ""
+        self.feed(path.read_text("utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        self.scripts += tag == "script"
+        self.links += [value for key, value in attributes if key in ("href", "src")]
+
+    def handle_data(self, data):
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def aggregates():
+    """The committed aggregates of the quick start."""
+    folder = ROOT / "results" / "scores" / "phantom-val"
+    return [store.read_json(path) for path in sorted(folder.glob("*.json")) if path.name != "pairs.json"]
+
+
+def put(results, entries, board="phantom-val"):
+    for entry in entries:
+        store.write_json(results / "scores" / board / f"{entry['run_id']}.json", entry)
+
+
+def pages(folder):
+    return {path: Page(path) for path in folder.rglob("*.html")}
+
+
+@pytest.fixture(scope="module")
+def phantom(tmp_path_factory, call_bench):
+    """A site with studies: two text baselines on a small phantom. Its folder and that of the results."""
+    folder = tmp_path_factory.mktemp("site")
+    data, results = folder / "data", folder / "results"
+    sizes = ("--train", 12, "--validate", 8, "--test", 1, "--size", 64)
+    assert call_bench(results, "data", "make", "phantom", "--root", data, *sizes)[0] == 0
+    for model in ("most-frequent", "second-reader"):
+        assert call_bench(results, "generate", model, "--dataset", "phantom", "--root", data)[0] == 0
+    for run in (results / "runs").glob("*/*/*/*"):
+        assert call_bench(results, "score", run)[0] == 0
+    status, _, said = call_bench(results, "site")
+    assert status == 0, said
+    return results / "site", results
+
+
+def test_every_link_leads_to_a_file_of_the_site_and_none_outside(phantom):
+    folder, _ = phantom
+    found = pages(folder)
+    assert len(found) >= 4
+    for path, page in found.items():
+        for link in page.links:
+            if not link.startswith(("#", "data:")):
+                assert re.match(r"[a-z]+:|//", link) is None
+                assert (path.parent / unquote(link)).resolve().is_relative_to(folder.resolve())
+                assert (path.parent / unquote(link)).exists(), (path, link)
+
+
+def test_studies_hold_images_and_what_each_model_wrote(phantom):
+    folder, results = phantom
+    (board,) = (path for path in folder.iterdir() if path.is_dir())
+    text = (board / "studies-0.js").read_text("utf-8")
+    (_, studies) = json.loads(f"[{text[len('studies.addPart(') : -3]}]")
+    assert len(studies) == 8
+    for study in studies:
+        assert (board / study["picture"]).read_bytes()[:2] == b"\xff\xd8"
+    written = {
+        line["study_id"]: line["findings"]
+        for _, line in store.read_jsonl(next((results / "runs").glob("*/*/second-reader/*/predictions.jsonl")))
+    }
+    index = json.loads((board / "studies-index.js").read_text("utf-8")[len("studies.addIndex(") : -3])
+    place = [run["model"] for run in index["runs"]].index("second-reader")
+    for study in studies:
+        assert "".join(piece for piece, _ in study["reports"][place]["findings"]) == written[study["id"]]
+
+
+def test_names_and_notes_are_text_wherever_they_stand(tmp_path, aggregates):
+    entry = {**aggregates[0], "control": "", "model": BAD, "preset": BAD, "note": BAD, "run_id": "../" + BAD}
+    put(tmp_path, [{**entry, "card": {"parameters": 5, "by": BAD}}])
+    (tmp_path / "scores" / "phantom-val").rename(tmp_path / "scores" / "<b>-val")
+    built = site.build(tmp_path, tmp_path / "out")
+    found = pages(built.folder)
+    assert sum(BAD in page.text for page in found.values()) >= 3
+    assert all(page.scripts == 1 for page in found.values())
+    assert all(path.resolve().is_relative_to(built.folder.resolve()) for path in found)
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_no_text_and_no_image_of_data_that_may_not_leave(phantom, tmp_path, monkeypatch, private):
+    """The phantom's own run folders, of a data set that says it is credentialed."""
+    _, results = phantom
+    from benchmark.datasets.phantom import Dataset
+
+    for kept in ({"texts"}, {"images"}, {"values"}):
+        monkeypatch.setattr(Dataset, "MAY_LEAVE", LEAVABLE - kept)
+        out = tmp_path / "-".join(kept)
+        built = site.build(results, out, private)
+        assert set(built.boards.values()) == {False}
+        everything = b"".join(path.read_bytes() for path in out.rglob("*") if path.is_file())
+        for run in (results / "runs").glob("*/*/*/*/predictions.jsonl"):
+            for _, line in store.read_jsonl(run):
+                assert line["findings"].encode() not in everything and line["study_id"].encode() not in everything
+        assert not list(out.rglob("*.jpg"))
+
+
+def test_a_folder_that_is_no_site_is_left_alone(tmp_path, aggregates):
+    put(tmp_path, aggregates)
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.txt").write_text("years of work")
+    with pytest.raises(UserError, match="is no site"):
+        site.build(tmp_path, mine)
+    assert [path.name for path in mine.iterdir()] == ["thesis.txt"]
+    site.build(tmp_path, tmp_path / "out")
+    site.build(tmp_path, tmp_path / "out")
+    assert not list(tmp_path.glob(".out-*"))
+
+
+def test_without_scores_a_sentence(tmp_path):
+    with pytest.raises(UserError, match="No scores under"):
+        site.build(tmp_path, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("text", "reference", "shared", "opposed"),
+    [
+        ("The lungs are clear.", "The lungs are clear.", ["The", "lungs", "are", "clear"], []),
+        ("Small left effusion.", "No pleural effusion.", [], ["effusion"]),
+        ("No pneumothorax.", "Large right pneumothorax.", [], ["pneumothorax"]),
+        ("", "Clear.", [], []),
+        ("Clear.", "", [], []),
+    ],
+)
+def test_words_that_are_marked(text, reference, shared, opposed):
+    pieces = words.marked(text, reference)
+    assert "".join(piece for piece, _ in pieces) == text
+    assert [piece for piece, kind in pieces if kind == words.SHARED] == shared
+    assert [piece for piece, kind in pieces if kind == words.OPPOSED] == opposed
