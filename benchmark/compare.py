@@ -6,7 +6,7 @@ Read are the rows that scoring left in the run folders, so nothing is scored aga
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from benchmark.errors import UserError
 from benchmark.registry import METRICS
 from benchmark.schema import SECTIONS
 from benchmark.scored_runs import ScoredRun, open_run
+from benchmark.store import read_json
 
 
 def refuse_unlike(runs: Sequence[ScoredRun], section: str) -> None:
@@ -47,12 +48,12 @@ def compare(
     runs: Sequence[ScoredRun],
     section: str,
     *,
-    wanted: Callable[[ScoredRun, ScoredRun], bool] = lambda a, b: True,
+    wanted: Collection[tuple[str, str]] | None = None,
     trials: int = paired.TRIALS,
     draws: int = paired.DRAWS,
     seed: int = paired.SEED,
 ) -> pairs.Group:
-    """A group of `pairs.json`: the pairs of runs that are `wanted`, under all metrics.
+    """A group of `pairs.json`: the pairs of run ids that are `wanted` (else all), under all metrics.
 
     Raises UserError where the runs cannot be compared or the section has no scored study.
     """
@@ -62,8 +63,9 @@ def compare(
     study_ids, patients = runs[0].studies(section)
     if not study_ids:
         raise UserError(f"No study has a reference in the section '{section}', so there is nothing to compare.")
-    places = [(i, j) for i, j in itertools.combinations(range(len(runs)), 2) if wanted(runs[i], runs[j])]
-    metrics = _metrics(runs[0].metrics(section))
+    every = itertools.combinations(range(len(runs)), 2)
+    places = [(i, j) for i, j in every if wanted is None or (runs[i].run_id, runs[j].run_id) in wanted]
+    metrics = _metrics(_shared(runs, section))
     rows = [{name: run.rows(section, name) for name in metrics} for run in runs]
     tests = paired.paired_tests(metrics, rows, patients, places, trials, draws, seed)
     how = {"trials": trials, "draws": draws, "seed": seed}
@@ -83,6 +85,16 @@ def compare(
             for (i, j), by_key in tests.items()
         ],
     }
+
+
+def _shared(runs: Sequence[ScoredRun], section: str) -> list[str]:
+    """The metrics that all runs have alike: those of the protocol, and what users added to all."""
+    first = runs[0].extra(section)
+    return [
+        name
+        for name in runs[0].metrics(section)
+        if all(name in run.metrics(section) and run.extra(section).get(name) == first.get(name) for run in runs)
+    ]
 
 
 def _metrics(names: Iterable[str]) -> dict[str, Metric]:
@@ -124,11 +136,13 @@ def refresh(results: Path, dataset: str, split: str) -> Path | None:
     """Compare all runs that a board shows and whose folders are here, and keep the tests in its `pairs.json`.
 
     `dataset` and `split` are as in result paths. Runs that were scored otherwise than the others are compared among
-    themselves; a run with a control only with the same run without. Returns the file, or None where no two runs can be
-    compared.
+    themselves; a run with a control only with the same run without. Pairs whose tests are there already are not tested
+    again. Returns the file, or None where no two runs can be compared.
     """
     folder = results / "scores" / f"{dataset}-{split}"
-    shown = {str(entry["run_id"]) for entry in leaderboard.newest_entries(leaderboard.read_entries(folder))}
+    entries = leaderboard.read_entries(folder)
+    known = pairs.read(folder)
+    shown = {str(entry["run_id"]) for entry in leaderboard.newest_entries(entries)}
     runs = []
     for path in sorted((results / "runs" / dataset / split).glob("*/*/run.json")):
         if path.parent.name in shown:
@@ -136,21 +150,49 @@ def refresh(results: Path, dataset: str, split: str) -> Path | None:
                 runs.append(open_run(path.parent))
             except UserError as error:
                 say(f"Not compared: {error}")
-    written = None
     for section in SECTIONS:
         alike: dict[tuple[str, str], list[ScoredRun]] = {}
         for run in runs:
             if run.scores["sections"].get(section, {}).get("metrics"):
                 alike.setdefault((run.scores["fingerprint"], run.signature(section)), []).append(run)
-        for members in alike.values():
-            if len(members) > 1 and members[0].studies(section)[0]:
-                written = keep([compare(members, section, wanted=_of_interest)], members, results) or written
-    return written
+        for (fingerprint, signature), members in alike.items():
+            tested = known.tests.get((section, fingerprint, signature), {})
+            new = {
+                (a.run_id, b.run_id)
+                for a, b in itertools.combinations(members, 2)
+                if _of_interest(a, b) and not {(a.run_id, b.run_id), (b.run_id, a.run_id)} & tested.keys()
+            }
+            involved = [run for run in members if any(run.run_id in pair for pair in new)]
+            if new and members[0].studies(section)[0]:
+                keep([compare(involved, section, wanted=new)], involved, results)
+    return pairs.merge(folder, [], {str(entry["run_id"]) for entry in entries})
+
+
+def without_images(folder: Path) -> list[tuple[ScoredRun, ScoredRun]]:
+    """Of a run, the pairs of what the system wrote from its own images and what it wrote under a control.
+
+    One pair for a run with a control, one for each control of a run without; none where the other has not been scored.
+    """
+    run = open_run(folder)
+    found = []
+    for path in sorted(folder.parent.glob("*/run.json")):
+        other = read_json(path)
+        if _same_system(run.record, other) and bool(other["control"]) != bool(run.record["control"]):
+            try:
+                pair = (run, open_run(path.parent))
+            except UserError:
+                continue
+            found.append(pair if other["control"] else pair[::-1])
+    return found
 
 
 def _of_interest(a: ScoredRun, b: ScoredRun) -> bool:
     """Systems with one another; a control with its own system, which is the grounding gap."""
     if not a.record["control"] and not b.record["control"]:
         return True
-    same = all(a.record[key] == b.record[key] for key in ("model", "checkpoint", "settings", "seed"))
-    return same and not (a.record["control"] and b.record["control"])
+    return _same_system(a.record, b.record) and not (a.record["control"] and b.record["control"])
+
+
+def _same_system(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+    """Whether two runs differ in their control alone, if at all."""
+    return all(a[key] == b[key] for key in ("model", "checkpoint", "settings", "seed", "fingerprint"))

@@ -167,6 +167,11 @@ class Dataset(ABC):
         """The study_id that a user's spelling means (`s50414267` → `50414267`); `given` itself where none is known."""
         return given
 
+    @property
+    def truth(self) -> Path | None:
+        """The table of what is really on the images (`labeler.truth`); None where only readers know."""
+        return None
+
     def second_readings(self, split: str) -> Mapping[str, str]:
         """Another radiologist's reports by study_id, where the data set has them; else empty."""
         return {}
@@ -238,14 +243,15 @@ class Model(ABC):
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {"default": {}}
     """Named hyper-parameters, as data; image geometry among them. `views` says how many images of a study are read,
     where that is not one; `indication` whether that is read, too."""
+    USES: ClassVar[tuple[str, ...]] = ()
+    """What of a study's context it always reads besides the images: `indication`, `comparison`, `prior`, …"""
     PRETRAINED: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Hub ids that its presets start from, each with the patterns of the files that are read."""
 
     @classmethod
     def uses(cls, options: Mapping[str, Any]) -> tuple[str, ...]:
-        """What of a study a model trained with these options reads: `images`, and names of its context."""
-        context = ("indication",) if options.get("indication") else ()
-        return (("images",) if cls.NEEDS_IMAGES else ()) + context
+        """What of a study's context a model trained with these options reads, as in USES."""
+        return (*cls.USES, "indication") if options.get("indication") else cls.USES
 
     @classmethod
     def skip(cls, dataset: Dataset) -> str:

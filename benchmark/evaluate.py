@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
-import statistics
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmark import generate, licence, provenance, registry, released
+from benchmark import aggregates, generate, provenance, registry, released, slices
 from benchmark import train as training
 from benchmark.console import progress, say
-from benchmark.contracts import Dataset, MetricContext, Model
+from benchmark.contracts import Dataset, Metric, MetricContext, Model
 from benchmark.errors import UserError, unknown
 from benchmark.novelty import TrainingTexts
 from benchmark.schema import SECTIONS, GenerationSettings, Prediction, Reference, Study
@@ -93,6 +91,15 @@ class Selection:
     limited: bool
     n_damaged: int
     """Studies left out because a file of theirs is missing or broken."""
+    truth: Path | None = None
+    """The table of what is really on the images, where the data set has one."""
+
+    def only(self, study_ids: Collection[str]) -> Selection:
+        """The studies of these ids alone."""
+        kept = [i for i, study in enumerate(self.studies) if study.study_id in study_ids]
+        return replace(
+            self, studies=[self.studies[i] for i in kept], references=[self.references[i] for i in kept], limited=True
+        )
 
 
 def select(dataset: Dataset, split: str, limit: int | None) -> Selection:
@@ -113,7 +120,7 @@ def select(dataset: Dataset, split: str, limit: int | None) -> Selection:
     cut = slice(limit if limited else None)
     damaged = sum(n for reason, n in dropped.items() if reason in dataset.DAMAGE)
     short = dataset.short_split(name)
-    return Selection(name, short, studies[cut], references[cut], dropped, limited, damaged)
+    return Selection(name, short, studies[cut], references[cut], dropped, limited, damaged, dataset.truth)
 
 
 def write_reports(
@@ -137,7 +144,7 @@ def write_reports(
     if reason := training.misfit(plugin, dataset):
         raise UserError(f"{name} does not fit {dataset.name}: {reason}.")
     found = find_checkpoint(name, plugin, dataset, checkpoint, preset, results, words)
-    uses = plugin.uses(found.card["options"])
+    options = found.card["options"]
     chosen_device = choose_device(device) if plugin.NEEDS_IMAGES else "cpu"
     plan = generate.RunPlan(
         model=name,
@@ -149,21 +156,16 @@ def write_reports(
         settings=settings,
         seed=seed,
         control=control,
-        images=_image_fingerprint(selection, found.card["options"].get("views", 1)) if plugin.NEEDS_IMAGES else "",
+        images=_image_fingerprint(selection, options.get("views", 1)) if plugin.NEEDS_IMAGES else "",
     )
     facts = {
-        "dataset_plugin": registry.DATASETS.name_of(type(dataset)),
-        "root": str(dataset.root),
-        "reports_root": str(dataset.reports_root or ""),
-        "data_options": dataset.options,
-        "layout": dataset.layout,
-        "note": "; ".join(filter(None, (plugin.NOTE, _reads(uses)))),
-        "uses": uses,
+        **data_facts(dataset, selection),
+        "note": plugin.NOTE,
+        "given": {"views": options.get("views", 1) if plugin.NEEDS_IMAGES else 0, "uses": plugin.uses(options)},
         "checkpoint_name": found.path.name,
         "trained_on": {key: found.card[key] for key in ("dataset", "fingerprint", "n", "seed", "options")},
         "history": read_history(found.path / "history.csv"),
         "checkpoint_path": str(found.path),
-        "dropped": selection.dropped,
         "limited": selection.limited,
     }
 
@@ -173,10 +175,18 @@ def write_reports(
     return generate.run(plan, dataset, selection.studies, load, results, facts, progress)
 
 
-def _reads(uses: Sequence[str]) -> str:
-    """What a reader of a table must know of what a model reads besides the images."""
-    context = [name for name in uses if name != "images"]
-    return f"reads the {' and the '.join(context)}" if context else ""
+def data_facts(dataset: Dataset, selection: Selection) -> dict[str, Any]:
+    """What a run record says of its data."""
+    return {
+        "dataset_version": dataset.VERSION,
+        "may_leave": sorted(dataset.MAY_LEAVE),
+        "dataset_plugin": registry.DATASETS.name_of(type(dataset)),
+        "root": str(dataset.root),
+        "reports_root": str(dataset.reports_root or ""),
+        "data_options": dataset.options,
+        "layout": dataset.layout,
+        "dropped": selection.dropped,
+    }
 
 
 def _image_fingerprint(selection: Selection, views: int) -> str:
@@ -192,11 +202,17 @@ def read_history(path: Path) -> list[dict[str, float]]:
 
 
 def score_run(
-    folder: RunFolder, selection: Selection, results: Path, context: MetricContext, metrics: Sequence[Any] | None = None
+    folder: RunFolder,
+    selection: Selection,
+    results: Path,
+    context: MetricContext,
+    metrics: Sequence[Metric] | None = None,
+    extra: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Score a run's predictions; write `scores.json`, `per_study.jsonl` and the aggregate to commit.
 
-    `metrics` may be shared by several runs (`score.load_metrics`). Returns the content of `scores.json`.
+    `metrics` may be shared by several runs (`score.load_metrics`). `extra` names metrics beside those of the default
+    protocol; those that the run was scored with before stay. Returns the content of `scores.json`.
     """
     from benchmark import protocols, score
 
@@ -208,13 +224,18 @@ def score_run(
             )
         protocol = protocols.load("default")
         metrics = score.load_metrics(context) if metrics is None else metrics
+        further = score.extra_metrics(context, [*extra, *_extra_before(folder)], metrics)
         hypotheses = [predictions[study.study_id] for study in selection.studies]
+        training_texts = TrainingTexts.load(Path(run["checkpoint_path"]))
+        copied = training_texts.copied(selection.references) if training_texts else None
+        groups = slices.slices(selection.studies, selection.references, copied)
         sections: dict[str, Any] = {}
         per_study: dict[str, dict[str, Any]] = {
             s.study_id: {"study_id": s.study_id, "patient_id": s.patient_id} for s in selection.studies
         }
-        with progress(f"{run['model']}: scoring", len(SECTIONS) * len(metrics)) as advance:
-            for section in SECTIONS:
+        written = run.get("sections", SECTIONS)
+        with progress(f"{run['model']}: scoring", len(written) * (len(metrics) + len(further))) as advance:
+            for section in written:
                 scored = score.score_pairs(
                     [reference.study_id for reference in selection.references],
                     [reference.patient_id for reference in selection.references],
@@ -222,6 +243,8 @@ def score_run(
                     [reference.section(section) for reference in selection.references],
                     protocol=protocol,
                     metrics=metrics,
+                    extra=further,
+                    slices=groups,
                     progress=advance,
                 )
                 sections[section] = scored.to_dict()
@@ -231,71 +254,40 @@ def score_run(
             "protocol": protocol.signature,
             "predictions": provenance.file_hash(folder.predictions),
             "fingerprint": run["fingerprint"],
-            "reports": describe(hypotheses, selection.references, TrainingTexts.load(Path(run["checkpoint_path"]))),
+            "reports": aggregates.describe(hypotheses, selection.references, training_texts),
+            "labelled_by": slices.labelled_by(selection.references),
+            "truth": _against_truth(selection, hypotheses),
             "sections": sections,
         }
         write_text(folder.per_study, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in per_study.values()))
         write_json(folder.scores, scores)
     if not run["limited"]:
-        _write_aggregate(run, scores, results)
+        aggregates.write(run, scores, results)
     return scores
 
 
-def _write_aggregate(run: Mapping[str, Any], scores: Mapping[str, Any], results: Path) -> None:
-    kept_back = licence.suppressed(run["may_leave"], scores["sections"])
-    for section in kept_back:
-        say(f"{section}: fewer than {licence.MIN_PATIENTS} patients, so its scores stay in the run folder.")
-    sections = {name: scored for name, scored in scores["sections"].items() if name not in kept_back}
-    if sections:
-        content = aggregate(run, {**scores, "sections": sections}) | {"suppressed": kept_back}
-        folder, name = f"{run['dataset']}-{run['split']}", f"{run['model']}-{run['run_id']}"
-        write_json(results / "scores" / folder / f"{name}.json", content)
+def _extra_before(folder: RunFolder) -> list[str]:
+    """Names of the metrics that a user added when the run was scored before, as far as they are still here."""
+    if not folder.scores.exists():
+        return []
+    sections = read_json(folder.scores)["sections"].values()
+    used = {m["metric"].replace("_", "-") for scored in sections for m in scored["metrics"].values() if m.get("extra")}
+    return sorted(used & set(registry.METRICS.names()))
 
 
-def aggregate(run: Mapping[str, Any], scores: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a run may leave the machine: no text, no study id, no value of a single study."""
-    keys = (
-        "model preset run_id dataset dataset_version split fingerprint checkpoint checkpoint_name seed control "
-        "settings note n dropped date trained_on history card hardware seconds peak_memory_mb n_errors n_truncated"
-    ).split()
-    code = run["code"]
-    return {
-        **{key: run[key] for key in keys},
-        "uses": run.get("uses", []),
-        "image_fingerprint": run["images"],
-        "settings_id": provenance.digest(run["settings"])[:8],
-        "commit": code["commit"] + ("+changes" if code["dirty"] else ""),
-        "packages": code["packages"],
-        "reports": scores["reports"],
-        "seconds_per_report": run["seconds"]["generate"] / run["n"],
-        "protocol": scores["protocol"],
-        "sections": scores["sections"],
+def _against_truth(selection: Selection, hypotheses: Sequence[Prediction]) -> dict[str, Any] | None:
+    """How the reports, and the references, name what is really on the images; None where nobody knows that."""
+    if selection.truth is None:
+        return None
+    from benchmark.labeler import truth
+
+    drawn = truth.read_truth(selection.truth)
+    texts = {
+        "reports": {each.study_id: each.text for each in hypotheses},
+        "references": {each.study_id: f"{each.findings} {each.impression}" for each in selection.references},
     }
-
-
-def describe(
-    predictions: Sequence[Prediction], references: Sequence[Reference], training: TrainingTexts | None
-) -> dict[str, Any]:
-    """How varied, how long and how new the reports are, and how they end: what tells a model from a constant.
-
-    `length_ratio` is the mean length in words against that of the references' own sections; what needs the training
-    texts is absent where the checkpoint does not have them.
-    """
-    texts = Counter(prediction.text for prediction in predictions)
-    mean_words = _mean_words(f"{prediction.findings} {prediction.impression}" for prediction in predictions)
-    expected = _mean_words(f"{reference.findings} {reference.impression}" for reference in references)
-    return {
-        "distinct_reports": len(texts),
-        "commonest_share": texts.most_common(1)[0][1] / len(predictions),
-        "ended_share": 1 - sum(prediction.truncated for prediction in predictions) / len(predictions),
-        "mean_words": mean_words,
-        "length_ratio": mean_words / expected if expected else None,
-        **(training.describe([prediction.text for prediction in predictions]) if training else {}),
-    }
-
-
-def _mean_words(texts: Iterable[str]) -> float:
-    return statistics.fmean(len(text.split()) for text in texts)
+    rows = {name: truth.accuracy(of, drawn) for name, of in texts.items()}
+    return {name: [asdict(row) for row in (truth.total(found), *found)] for name, found in rows.items()}
 
 
 def named_settings(plugin: type[Model], name: str | None, given: Mapping[str, Any]) -> GenerationSettings:

@@ -1,25 +1,20 @@
 """Aggregated scores to leaderboards: one CSV and one Markdown table per data set and split.
 
 The files under `results/scores/` are the only input, so `check` can tell whether a leaderboard is what they give.
-
-Rows that cannot be told apart share a place. A new place begins where every row above differs from every row from there
-on, by a paired test (`pairs.json`) whose p, after Holm's correction for all tested pairs of the ranked rows, is below
-ALPHA; the rank is 1 plus the number of rows in the places above (the clusters of Koehn, IWSLT 2012). Rows that were not
-tested against one another stand in places of their own unless their values are equal, and `rank_basis` says `untested`.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark import pairs, statistics
+from benchmark import pairs
 from benchmark.errors import UserError
+from benchmark.ranking import RANKED_BY, Row, group, ranked
 from benchmark.schema import SECTIONS
 from benchmark.store import read_json, write_text
 
@@ -34,15 +29,16 @@ METRICS = (
     "cider",
     "bertscore_f1",
 )
-RANKED_BY = "cider"
-"""CIDEr, because it weighs what is rare: a constant report gets little of it, while its BLEU can pass for a model's."""
-
-ALPHA = 0.05
-"""Two rows differ where the corrected p of their test is below this."""
 ONE_REPORT = 0.99
 """A model whose commonest report has this share of all writes the same report for every image."""
 
-BEFORE_METRICS = ("rank", "model", "preset", "run_id", "section", "n", "n_unscored", "n_empty")
+TRUTH = ("truth_found", "truth_side", "truth_lobe", "truth_severity", "truth_invented")
+"""Where what is on the images is known: shares of the drawn findings that the reports state, and state with their side,
+lobe and severity; and classes stated that are not there, a report."""
+FACTS = ("views", "uses", "trained_on", "seconds_per_report", "peak_memory_mb")
+"""What a model was given and was trained on (as declared, where it was submitted), and what it costs."""
+
+BEFORE_METRICS = ("rank", "model", "preset", "run_id", "origin", "section", "n", "n_unscored", "n_empty")
 AFTER_METRICS = (
     f"{RANKED_BY}_low",
     f"{RANKED_BY}_high",
@@ -53,15 +49,14 @@ AFTER_METRICS = (
     "distinct_reports",
     "commonest_share",
     "ended_share",
-    "seconds_per_report",
+    *TRUTH,
+    *FACTS,
     "note",
     "fingerprint",
     "signature",
     "commit",
     "date",
 )
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -107,15 +102,16 @@ def read_board(folder: Path) -> Board:
     shown = newest_entries(entries)
     tests = pairs.read(folder)
     controls = {_identity({**e, "control": ""}): e for e in shown if e["control"] == "shuffle"}
+    newest = _newest_extra(shown)
     scored = {key for e in shown for section in e["sections"].values() for key in section["metrics"]}
     metrics = (*METRICS, *sorted(scored - set(METRICS)))
     rows = [
-        _row(e, name, metrics, controls.get(_identity(e)), tests)
+        _row(e, name, metrics, newest, controls.get(_identity(e)), tests)
         for e in shown
         if not e["control"]
         for name in e["sections"]
     ]
-    return Board(folder.name, _ranked(rows, tests), metrics, len(entries) - len(shown))
+    return Board(folder.name, ranked(rows, tests), metrics, len(entries) - len(shown))
 
 
 def _identity(entry: Mapping[str, Any]) -> tuple[str, ...]:
@@ -124,28 +120,50 @@ def _identity(entry: Mapping[str, Any]) -> tuple[str, ...]:
     return (*(str(entry[key]) for key in keys), str(entry["seed"]))
 
 
+def _newest_extra(entries: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
+    """By section and key: the newest signature of each metric that users added, from entries with the oldest first."""
+    return {
+        (name, key): metric["signature_long"]
+        for entry in entries
+        for name, section in entry["sections"].items()
+        for key, metric in section["metrics"].items()
+        if metric.get("extra") and metric["value"] is not None and not entry["control"]
+    }
+
+
 def _row(
     entry: Mapping[str, Any],
     section: str,
     keys: Sequence[str],
+    newest: Mapping[tuple[str, str], str],
     shuffled: Mapping[str, Any] | None,
     tests: pairs.Pairs,
 ) -> Row:
     scores = entry["sections"][section]
     values = scores["metrics"]
-    ranked = values.get(RANKED_BY, {})
+    odd = {
+        key: metric["metric"]
+        for key, metric in values.items()
+        if metric.get("extra")
+        and metric["value"] is not None
+        and metric["signature_long"] != newest.get((section, key))
+    }
+    ranked_value = values.get(RANKED_BY, {})
     row = {
         **{key: entry[key] for key in ("model", "preset", "run_id", "fingerprint", "commit", "date")},
         **{key: entry["reports"][key] for key in ("distinct_reports", "commonest_share", "ended_share")},
-        **{name: values.get(name, {}).get("value") for name in keys},
-        "note": "; ".join(filter(None, (entry["note"], _sameness(entry["reports"])))),
+        **{name: values.get(name, {}).get("value") for name in keys if name not in odd},
+        **_facts(entry),
+        **_truth(entry),
+        "origin": "submitted" if entry.get("submitted") else "run here",
+        "n_skipped": entry.get("n_skipped", 0),
+        "note": "; ".join(filter(None, (*_submission(entry), entry["note"], *_sameness(entry), *_otherwise(odd)))),
         "section": section,
         "n": scores["n"] - scores["n_unscored"],
         "n_unscored": scores["n_unscored"],
         "n_empty": scores["n_empty_hypotheses"],
-        f"{RANKED_BY}_low": ranked.get("low"),
-        f"{RANKED_BY}_high": ranked.get("high"),
-        "seconds_per_report": entry["seconds_per_report"],
+        f"{RANKED_BY}_low": ranked_value.get("low"),
+        f"{RANKED_BY}_high": ranked_value.get("high"),
         "signature": scores["signature"],
     }
     if shuffled and shuffled["checkpoint"] == entry["checkpoint"]:
@@ -153,70 +171,55 @@ def _row(
         without = other.get("metrics", {}).get(RANKED_BY, {}).get("value")
         if row[RANKED_BY] is not None and without is not None and other["signature"] == scores["signature"]:
             row["grounding_gap"] = row[RANKED_BY] - without
-            test = tests.find(_group(row), entry["run_id"], shuffled["run_id"], RANKED_BY)
+            test = tests.find(group(row), entry["run_id"], shuffled["run_id"], RANKED_BY)
             row |= {f"grounding_gap_{end}": test[end] for end in ("low", "high")} if test else {}
     return row
 
 
-def _sameness(reports: Mapping[str, Any]) -> str:
-    return "writes one report for every image" if reports["commonest_share"] >= ONE_REPORT else ""
+def _facts(entry: Mapping[str, Any]) -> Row:
+    given, trained = entry.get("given") or {}, entry.get("trained_on") or {}
+    data = trained.get("dataset", {})
+    n = trained.get("n", {}).get("train")
+    words = f"{data['name']} {data['version']}" + (f", {n} studies" if n is not None else "") if data else ""
+    return {
+        "views": given.get("views"),
+        "uses": ", ".join(given.get("uses", ())),
+        "trained_on": trained.get("declared", words),
+        "seconds_per_report": entry["seconds_per_report"],
+        "peak_memory_mb": entry.get("peak_memory_mb"),
+    }
 
 
-def _group(row: Row) -> pairs.Key:
-    return row["section"], row["fingerprint"], row["signature"]
+def _truth(entry: Mapping[str, Any]) -> Row:
+    if not entry.get("truth"):
+        return {}
+    every = entry["truth"]["reports"][0]
+    found: Row = {"truth_found": _share(every["found"], every["drawn"])}
+    for column, key in (("side", "side"), ("lobe", "location"), ("severity", "severity")):
+        found[f"truth_{column}"] = _share(every["right"][key], every["shaped"][key])
+    return found | {"truth_invented": every["invented"] / entry["n"]}
 
 
-def _ranked(rows: Iterable[Row], tests: pairs.Pairs) -> list[Row]:
-    """Rows by section and score. Only rows of the newest data and signatures are ranked; what differs says so."""
-    ordered: list[Row] = []
-    rows = list(rows)
-    for section in SECTIONS:
-        here = [row for row in rows if row["section"] == section]
-        if not here:
-            continue
-        latest = max(here, key=lambda row: (row["date"], row["run_id"]))
-        reasons = [_why_not_ranked(row, latest) for row in here]
-        ranked = [row for row, reason in zip(here, reasons, strict=True) if not reason]
-        ordered += _placed(sorted(ranked, key=_worst_last), tests)
-        others = [(row, reason) for row, reason in zip(here, reasons, strict=True) if reason]
-        for row, reason in sorted(others, key=lambda pair: _worst_last(pair[0])):
-            note = "; ".join(filter(None, (row["note"], f"not ranked: {reason}")))
-            ordered.append({**row, "rank": None, "note": note})
-    return ordered
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None
 
 
-def _placed(rows: Sequence[Row], tests: pairs.Pairs) -> list[Row]:
-    """The rows, best first, with `rank` and `rank_basis` (see the head of this file)."""
-    p = {}
-    for i, j in itertools.combinations(range(len(rows)), 2):
-        test = tests.find(_group(rows[i]), rows[i]["run_id"], rows[j]["run_id"], RANKED_BY)
-        if test is not None:
-            p[i, j] = test["p"]
-    corrected = dict(zip(p, statistics.holm(list(p.values())), strict=True))
-
-    def apart(i: int, j: int) -> bool:
-        return rows[i][RANKED_BY] != rows[j][RANKED_BY] and corrected.get((i, j), 0.0) < ALPHA
-
-    placed: list[Row] = []
-    for k, row in enumerate(rows):
-        begins = all(apart(i, j) for i in range(k) for j in range(k, len(rows)))
-        tested = all((min(i, k), max(i, k)) in p for i in range(len(rows)) if i != k)
-        rank = k + 1 if begins else placed[-1]["rank"]
-        placed.append({**row, "rank": rank, "rank_basis": "tested" if tested else "untested"})
-    return placed
+def _submission(entry: Mapping[str, Any]) -> list[str]:
+    counts = entry.get("submitted")
+    if not counts:
+        return []
+    absent = 0 if counts["missing"] == "skip" else counts["n_missing"] + counts["n_several"]
+    return ["written elsewhere", *([f"{absent} reports missing, counted as empty"] if absent else [])]
 
 
-def _why_not_ranked(row: Row, latest: Row) -> str:
-    if row["fingerprint"] != latest["fingerprint"]:
-        return "other data"
-    if row["signature"] != latest["signature"]:
-        return "other signatures"
-    return f"no {RANKED_BY}" if row[RANKED_BY] is None else ""
+def _sameness(entry: Mapping[str, Any]) -> list[str]:
+    return ["writes one report for every image"] if entry["reports"]["commonest_share"] >= ONE_REPORT else []
 
 
-def _worst_last(row: Row) -> tuple[float, str]:
-    value = row[RANKED_BY]
-    return (float("inf") if value is None else -value, row["model"])
+def _otherwise(odd: Mapping[str, str]) -> list[str]:
+    """About metrics whose values are not shown, by key the metric's name."""
+    names = ", ".join(dict.fromkeys(odd.values()))
+    return [f"not shown: {names}, scored otherwise than in the newest row"] if names else []
 
 
 def to_csv(board: Board) -> str:
@@ -257,6 +260,32 @@ SHOWN = {
 }
 """Columns of the tables that people read, and their headings."""
 
+MODELS = {
+    "model": "model",
+    "preset": "preset",
+    "origin": "written",
+    "views": "views",
+    "uses": "besides",
+    "trained_on": "trained on",
+    "seconds_per_report": "s a report",
+    "peak_memory_mb": "peak MB",
+}
+TRUTHS = {
+    "model": "model",
+    "preset": "preset",
+    **dict(zip(TRUTH, ("found", "side", "lobe", "severity", "invented a report"), strict=True)),
+}
+ABOUT_MODELS = (
+    "views, besides: what a model was given of a study, images and texts. written, trained on: a submitted model's "
+    "reports came from elsewhere, and its card says what it declares. s a report, peak MB: on the hardware of its run."
+)
+ABOUT_TRUTH = (
+    "Against what was drawn: shares of the findings that the reports state, and state with the right side, lobe and "
+    "severity (of those that have one); classes stated that are not there, a report."
+)
+PER_MODEL = (("models", MODELS, ABOUT_MODELS), ("truth", TRUTHS, ABOUT_TRUTH))
+"""Title, columns and explanation of the tables that have one row a model."""
+
 EXPLANATION = (
     "Ranked by CIDEr, with its 95 % interval over patients. Rows share a place unless every row above it differs from "
     "every row from it on (paired randomisation of patients, p < 0.05 after Holm's correction); ?: not tested against "
@@ -274,6 +303,14 @@ def shown_rows(board: Board, section: str) -> list[dict[str, str]]:
     ]
 
 
+def model_rows(board: Board, columns: Mapping[str, str]) -> list[dict[str, str]]:
+    """Rows of a table that has one a model (MODELS, TRUTHS) as text, keyed by heading; none without a value in it."""
+    rows = {row["run_id"]: row for row in board.rows}.values()
+    told = [column for column in columns if column not in ("model", "preset")]
+    kept = [row for row in rows if any(row.get(column) not in (None, "") for column in told)]
+    return [{heading: _shown(row, column) for column, heading in columns.items()} for row in kept]
+
+
 def _shown(row: Row, column: str) -> str:
     if column == "interval":
         low, high = row.get(f"{RANKED_BY}_low"), row.get(f"{RANKED_BY}_high")
@@ -283,6 +320,8 @@ def _shown(row: Row, column: str) -> str:
         return f"{value}?"
     if value is None:
         return "–" if column in ("rank", *METRICS) else ""
+    if column == "peak_memory_mb":
+        return f"{value:.0f}"
     return f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
@@ -292,16 +331,24 @@ def to_markdown(board: Board) -> str:
     for section in SECTIONS:
         rows = shown_rows(board, section)
         if rows:
-            lines += [f"## {section}", "", _markdown_row(SHOWN.values()), _markdown_row("---" for _ in SHOWN)]
-            lines += [_markdown_row(row.values()) for row in rows]
+            lines += [f"## {section}", "", *_markdown_table(SHOWN, rows)]
             signatures = sorted({f"`{row['signature']}`" for row in board.rows if row["section"] == section})
             lines += ["", f"Signature: {', '.join(signatures)}", ""]
+    for title, columns, words in PER_MODEL:
+        rows = model_rows(board, columns)
+        if rows:
+            lines += [f"## {title}", "", words, "", *_markdown_table(columns, rows), ""]
     if board.n_superseded:
         lines += [
             f"{board.n_superseded} earlier runs of the same models and settings are kept in `scores/` and not shown.",
             "",
         ]
     return "\n".join(lines)
+
+
+def _markdown_table(columns: Mapping[str, str], rows: Iterable[Mapping[str, str]]) -> list[str]:
+    head = [_markdown_row(columns.values()), _markdown_row("---" for _ in columns)]
+    return head + [_markdown_row(row.values()) for row in rows]
 
 
 def _markdown_row(cells: Iterable[str]) -> str:

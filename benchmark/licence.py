@@ -64,14 +64,31 @@ def tracked_by_git(path: Path) -> bool:
     return done.returncode == 1
 
 
-def suppressed(may_leave: Collection[str], slices: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Names of the slices (or sections) that must not leave, because they are of fewer than MIN_PATIENTS patients.
+def suppressed(may_leave: Collection[str], sections: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Names of the sections that must not leave, because they are of fewer than MIN_PATIENTS patients.
 
-    Each slice has its `n_patients`. A data set whose single values may leave keeps nothing back.
+    Each has its `n_patients`. A data set whose single values may leave keeps nothing back.
     """
     if "values" in may_leave:
         return []
-    return [name for name, content in slices.items() if content["n_patients"] < MIN_PATIENTS]
+    return [name for name, content in sections.items() if content["n_patients"] < MIN_PATIENTS]
+
+
+def suppressed_slices(may_leave: Collection[str], slices: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Likewise of slices, each with its `attribute` and `n_patients`.
+
+    Of an attribute of which a slice is kept back, so are the next larger ones until MIN_PATIENTS are hidden: what is
+    shown of the others, taken from the whole, would give away the one that is not.
+    """
+    hidden: list[str] = []
+    for attribute in dict.fromkeys(content["attribute"] for content in slices.values()):
+        here = [(each["n_patients"], name) for name, each in slices.items() if each["attribute"] == attribute]
+        together = 0
+        for n, name in sorted(here):
+            if n < MIN_PATIENTS or 0 < together < MIN_PATIENTS:
+                hidden.append(name)
+                together += n
+    return [] if "values" in may_leave else hidden
 
 
 def _words(kinds: list[str]) -> str:

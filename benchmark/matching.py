@@ -30,9 +30,10 @@ class Pairs:
     """Rows with their hypotheses, in one order."""
 
     rows: Sequence[Row]
-    hypotheses: Sequence[str]
+    texts: Sequence[Text | None]
+    """What stands in the file for each row; None for an empty report in its place."""
     missing: Sequence[str]
-    """Studies without a hypothesis; under `zero` they have an empty one, under `skip` they are not among the rows."""
+    """Studies without a hypothesis; under `zero` they have none, under `skip` they are not among the rows."""
     several: Sequence[str]
     """Likewise, studies with more than one hypothesis."""
     unknown: Sequence[str]
@@ -69,20 +70,19 @@ def match(
     rows: Sequence[Row],
     known: Sequence[str],
     canonical: Callable[[str], str],
-    write: Callable[[Text], str],
     policy: str,
 ) -> Pairs:
     """The hypothesis of each row: that of its one image, else of its study, else the only one of its images.
 
     `known` are further ids that may stand in the file and are not scored (studies of the split without a reference),
-    `canonical` gives the study_id that a spelling means, `write` the text that is scored. Raises UserError where the
-    policy is `fail` and a row has no or several hypotheses, or an id is unknown; and for an unknown policy.
+    `canonical` gives the study_id that a spelling means. Raises UserError where the policy is `fail` and a row has no
+    or several hypotheses, or an id is unknown; and for an unknown policy.
     """
     if policy not in POLICIES:
         raise UserError(f"--missing takes {', '.join(POLICIES)}, not '{policy}'.")
     given, unknown = _by_id(texts, {row.study_id for row in rows} | set(known), rows, canonical)
     kept: list[Row] = []
-    hypotheses: list[str] = []
+    kept_texts: list[Text | None] = []
     missing: dict[str, None] = {}
     several: dict[str, None] = {}
     for row in rows:
@@ -92,12 +92,12 @@ def match(
             if policy == "skip":
                 continue
         kept.append(row)
-        hypotheses.append(write(found[0]) if len(found) == 1 else "")
+        kept_texts.append(found[0] if len(found) == 1 else None)
     if policy == "fail":
         _refuse(texts, list(missing), list(several), unknown, given)
     if not kept:
         raise UserError(f"{texts.path} has a hypothesis for none of the {len(rows)} studies.")
-    return Pairs(kept, hypotheses, list(missing), list(several), unknown)
+    return Pairs(kept, kept_texts, list(missing), list(several), unknown)
 
 
 def _by_id(

@@ -167,6 +167,7 @@ def _fields(value: Any, where: str) -> Mapping[str, Any]:
 
 
 def _from_table(path: Path, content: str, divider: str) -> tuple[bool, list[Record]]:
+    csv.field_size_limit(1 << 27)  # The default refuses a report of 100,000 words.
     try:
         rows = list(csv.reader(io.StringIO(content, newline=""), delimiter=divider, strict=True))
     except csv.Error as error:
@@ -214,5 +215,16 @@ def _first(record: Mapping[str, Any], names: Iterable[str], where: str) -> str |
             continue
         if not isinstance(value, str) or value.strip().lower() == "nan":
             raise UserError(f'{where}: {name} is {value!r}, not a text. Write "" for an empty report.')
+        if not value.isascii() and not _is_unicode(value):
+            raise UserError(f"{where}: {name} holds half a character (a lone surrogate). Write the file anew as UTF-8.")
         return value
     return None
+
+
+def _is_unicode(text: str) -> bool:
+    """JSON can hold halves of characters, which no file can be written with."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -29,7 +29,7 @@ def adopt(plugin: type[Model], name: str, source: Path, results: Path, words: st
                 "preset": "released",
                 "options": {},
                 "seed": 0,
-                "dataset": {"name": "", "version": "", "licence": ""},
+                "dataset": {"name": "unknown", "version": "", "licence": ""},
                 "fingerprint": {},
                 "n": {},
                 "released": {**released, "name": source.name},

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmark import evaluate, matching, opening, predictions_in, provenance
+from benchmark import aggregates, evaluate, matching, opening, predictions_in, provenance, slices
 from benchmark.console import progress, say
 from benchmark.contracts import Dataset, MetricContext
 from benchmark.errors import UserError
@@ -16,6 +16,7 @@ from benchmark.matching import Row
 from benchmark.predictions_in import Text, Texts
 from benchmark.protocols import Protocol
 from benchmark.schema import SECTIONS
+from benchmark.slices import Slice
 from benchmark.store import RunFolder, read_json
 
 
@@ -31,6 +32,8 @@ class Order:
     training_texts: Path | None = None
     context: MetricContext = field(default_factory=MetricContext)
     """`extra["folders"]` gives folders of hub ids."""
+    extra: Sequence[str] = ()
+    """Names of metrics beside those of the protocols."""
 
 
 class _References(ABC):
@@ -41,6 +44,8 @@ class _References(ABC):
 
     known: Sequence[str] = ()
     """Ids that hypotheses may have without being scored."""
+    slices: Sequence[Slice] = ()
+    """Of the studies."""
 
     @abstractmethod
     def section(self, protocol: Protocol) -> str:
@@ -95,6 +100,7 @@ class _Split(_References):
         super().__init__(section)
         self._dataset = dataset
         self._split = split
+        self.slices = slices.slices(dataset.studies(split), dataset.references(split))
         self.known = [study.study_id for study in dataset.listed(split)]
 
     def section(self, protocol: Protocol) -> str:
@@ -143,6 +149,8 @@ def score_against(hypotheses: Path, dataset: Dataset, split: str, order: Order) 
         raise UserError(f"{hypotheses} has no study ids, so its texts cannot be matched with {dataset.name}.")
     selection = evaluate.select(dataset, split, None)
     scored = _score(written, _Split(dataset, selection.split, order.section), order)
+    for of_protocol in scored["protocols"].values():
+        of_protocol |= aggregates.slices_to_leave(dataset.MAY_LEAVE, of_protocol["slices"])
     fingerprint = provenance.fingerprint(selection.studies, selection.references)
     return {"dataset": dataset.name, "split": selection.split, "fingerprint": fingerprint, **scored}
 
@@ -154,9 +162,15 @@ def _score(hypotheses: Texts, references: _References, order: Order) -> dict[str
     for protocol in chosen:
         if order.section and order.section not in protocol.sections:
             say(f"{protocol.name}: scored on {order.section}, but its source scores {' or '.join(protocol.sections)}.")
-    matched = [_matched(hypotheses, protocol, references, order.missing) for protocol in chosen]
+    matched = [
+        matching.match(hypotheses, references.rows(protocol), references.known, references.canonical, order.missing)
+        for protocol in chosen
+    ]
     found = {
-        protocol.name: {"section": references.section(protocol), **_scored(protocol, pairs, order)}
+        protocol.name: {
+            "section": references.section(protocol),
+            **_scored(protocol, pairs, references.section(protocol), references.slices, order),
+        }
         for protocol, pairs in zip(chosen, matched, strict=True)
     }
     refusals = [scored["refused"] for scored in found.values()]
@@ -179,30 +193,32 @@ def _load(name: str, references: _References, order: Order) -> Protocol:
     return protocol.fitted([text.section(section, protocol.joined) for of_id in texts for text in of_id])
 
 
-def _matched(hypotheses: Texts, protocol: Protocol, references: _References, policy: str) -> matching.Pairs:
-    section = references.section(protocol)
-
-    def write(text: Text) -> str:
-        # A whole report that a protocol joins with headings keeps its own.
-        whole = section == "report" and text.text is not None and protocol.KEEPS_HEADINGS
-        return text.section("" if whole else section, protocol.joined)
-
-    rows = references.rows(protocol)
-    return matching.match(hypotheses, rows, references.known, references.canonical, write, policy)
+def _written(text: Text | None, section: str, protocol: Protocol) -> str:
+    """The text that is scored."""
+    if text is None:
+        return ""
+    # A whole report that a protocol joins with headings keeps its own.
+    whole = section == "report" and text.text is not None and protocol.KEEPS_HEADINGS
+    return text.section("" if whole else section, protocol.joined)
 
 
-def _scored(protocol: Protocol, pairs: matching.Pairs, order: Order) -> dict[str, Any]:
+def _scored(
+    protocol: Protocol, pairs: matching.Pairs, section: str, slices: Sequence[Slice], order: Order
+) -> dict[str, Any]:
     from benchmark import score
 
     metrics = protocol.metrics(order.context)
-    with progress(f"{protocol.name}: scoring", len(metrics)) as advance:
+    further = score.extra_metrics(order.context, order.extra, metrics)
+    with progress(f"{protocol.name}: scoring", len(metrics) + len(further)) as advance:
         scored = score.score_pairs(
             [row.study_id for row in pairs.rows],
             [row.patient_id for row in pairs.rows],
-            pairs.hypotheses,
+            [_written(text, section, protocol) for text in pairs.texts],
             [row.reference for row in pairs.rows],
             protocol=protocol,
             metrics=metrics,
+            extra=further,
+            slices=slices,
             progress=advance,
         )
     return {"policy": pairs.counts(order.missing), "refused": scored.refused, **scored.to_dict()}
@@ -224,14 +240,15 @@ def open_run(folder: Path, root: Path | None, reports_root: Path | None, results
     return run_folder, dataset
 
 
-def score_folder(run_folder: RunFolder, dataset: Dataset, results: Path, context: MetricContext) -> dict[str, Any]:
+def score_folder(
+    run_folder: RunFolder, dataset: Dataset, results: Path, context: MetricContext, extra: Sequence[str] = ()
+) -> dict[str, Any]:
     """Score a run folder anew under the default protocol, all sections, and keep the scores in it.
 
-    Returns scores by section. Raises UserError where the data set is not what the run was generated for.
+    `extra` names further metrics. Returns the content of `scores.json`. Raises UserError where the data set is not what
+    the run was generated for.
     """
-    selection = run_selection(run_folder, dataset)
-    sections: dict[str, Any] = evaluate.score_run(run_folder, selection, results, context)["sections"]
-    return sections
+    return evaluate.score_run(run_folder, run_selection(run_folder, dataset), results, context, extra=extra)
 
 
 def score_run_under(run_folder: RunFolder, dataset: Dataset, order: Order) -> dict[str, Any]:
@@ -247,6 +264,8 @@ def run_selection(run_folder: RunFolder, dataset: Dataset) -> evaluate.Selection
     """The studies of a run. Raises UserError where the data set holds others now."""
     run: Mapping[str, Any] = read_json(run_folder.record)
     selection = evaluate.select(dataset, run["split"], run["n"] if run["limited"] else None)
+    if run.get("n_skipped"):
+        selection = selection.only(run_folder.read().keys())
     if provenance.fingerprint(selection.studies, selection.references) != run["fingerprint"]:
         raise UserError(
             f"{dataset.root} holds other data than {run_folder.path} was generated for. Run `bench eval` again."

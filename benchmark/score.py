@@ -7,18 +7,18 @@ import sys
 import time
 import types
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from benchmark import protocols, registry, statistics
+from benchmark import grouped, protocols, registry
 from benchmark.contracts import Metric, MetricContext, Unavailable
 from benchmark.errors import UserError
+from benchmark.grouped import GroupScores
 from benchmark.protocols import Protocol
+from benchmark.slices import Slice
 
-LEVEL = 0.95
-"""Confidence level of the intervals."""
 SEED = 0
 """Of the bootstrap: the same for all runs, so that their draws are of the same patients."""
 
@@ -42,6 +42,8 @@ class MetricScore:
     higher_is_better: bool
     reason: str
     """Why there is no value; empty where there is one."""
+    extra: bool = False
+    """True for a metric that the user added to those of the protocol."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +71,18 @@ class SectionScores:
     """By metric: additive statistics of the scored studies, shape (n_scored, columns)."""
     values: Mapping[str, np.ndarray]
     """By key: each scored study's own value, shape (n_scored,). Corpus BLEU and METEOR are not the mean of these."""
+    slices: Mapping[str, GroupScores]
+    """By name; those of which no study was scored are absent."""
     refused: str = ""
     """Why the protocol could not prepare the texts, so that no metric has a value; empty where it could."""
 
     @property
     def signature(self) -> str:
-        """The protocol's and every metric's signature: what two rows of a leaderboard must share to be ranked."""
-        parts = [s.signature or f"{s.metric}:unavailable" for s in self.metrics.values()]
+        """The signatures of the protocol and its metrics: what two rows of a leaderboard must share to be ranked.
+
+        Metrics that the user added have signatures of their own and no part in this.
+        """
+        parts = [s.signature or f"{s.metric}:unavailable" for s in self.metrics.values() if not s.extra]
         return " ".join([self.protocol, *dict.fromkeys(parts)])
 
     def to_dict(self) -> dict[str, Any]:
@@ -89,6 +96,7 @@ class SectionScores:
             "seed": self.seed,
             "signature": self.signature,
             "metrics": {key: asdict(score) | self._signatures(score) for key, score in self.metrics.items()},
+            "slices": {name: each.to_dict() for name, each in self.slices.items()},
         }
 
     def _signatures(self, score: MetricScore) -> dict[str, str]:
@@ -163,6 +171,12 @@ def load_metrics(context: MetricContext, names: Sequence[str] | None = None) -> 
     return [registry.METRICS.load(name)(context) for name in names]
 
 
+def extra_metrics(context: MetricContext, names: Sequence[str], metrics: Sequence[Metric]) -> list[Metric]:
+    """Instances of those of the metrics named that are not among `metrics`. Raises UserError for an unknown name."""
+    known = {type(metric) for metric in metrics}
+    return [metric for metric in load_metrics(context, list(dict.fromkeys(names))) if type(metric) not in known]
+
+
 def metric_name(metric: Metric) -> str:
     """The file that defines it, e.g. `rouge_l`."""
     return type(metric).__module__.rpartition(".")[2]
@@ -176,64 +190,61 @@ def score_pairs(
     *,
     protocol: Protocol,
     metrics: Sequence[Metric],
+    extra: Sequence[Metric] = (),
+    slices: Sequence[Slice] = (),
     draws: int = 1000,
     seed: int = SEED,
     progress: Callable[[int], None] | None = None,
 ) -> SectionScores:
     """Score texts of one section, one hypothesis and one reference a study.
 
-    A reference without a letter or digit (empty, or a lone `___`) cannot be scored against; its study is counted as
-    unscored and no metric sees it. `progress` is called with 1 after each metric. A metric that is not available has no
-    value and a reason. Raises ValueError where the four sequences differ in length or two metrics share a name or key.
+    `extra` metrics are scored beside `metrics`, those of the protocol. The values of `slices` come from the same rows
+    and the same draws. A reference without a letter or digit (empty, or a lone `___`) cannot be scored against; its
+    study is counted as unscored and no metric sees it. `progress` is called with 1 after each metric. A metric that is
+    not available has no value and a reason. Raises ValueError where the four sequences differ in length or two metrics
+    share a name or key.
     """
     if not len(study_ids) == len(patients) == len(hypotheses) == len(references):
         raise ValueError("study_ids, patients, hypotheses and references must be of one length")
-    _refuse_duplicates([metric_name(metric) for metric in metrics])
-    _refuse_duplicates([key for metric in metrics for key in metric.KEYS])
+    every = [*metrics, *extra]
+    _refuse_duplicates([metric_name(metric) for metric in every])
+    _refuse_duplicates([key for metric in every for key in metric.KEYS])
 
     scored = np.array([any(map(str.isalnum, reference)) for reference in references], dtype=bool)
     kept = [i for i, each in enumerate(scored) if each]
     written = [hypotheses[i] for i in kept]
     texts = _Texts(written, [references[i] for i in kept], protocol)
-    rows: dict[str, np.ndarray] = {}
-    results: dict[str, _Result] = {}
-    for metric in metrics:
-        name = metric_name(metric)
-        results[name] = result = _run(metric, texts)
-        if result.rows is not None:
-            rows[name] = result.rows
+    results: dict[Metric, _Result] = {}
+    for metric in every:
+        results[metric] = _run(metric, texts)
         if progress is not None:
             progress(1)
 
-    resampled = _resample(rows, [patients[i] for i in kept], draws, seed)
-    clusters = statistics.effective_clusters([patients[i] for i in kept])
+    by_metric = {metric: result.rows for metric, result in results.items() if result.rows is not None}
+    groups = [np.array([n for n, i in enumerate(kept) if study_ids[i] in each.studies], int) for each in slices]
+    found, *sliced = grouped.score(by_metric, [patients[i] for i in kept], groups, draws, seed)
     scores: dict[str, MetricScore] = {}
-    values: dict[str, np.ndarray] = {}
-    for metric in metrics:
-        name = metric_name(metric)
-        result = results[name]
-        corpus, drawn = {}, {}
-        if result.rows is not None:
-            corpus, drawn = metric.aggregate(result.rows.sum(axis=0)), metric.aggregate(resampled[name])
-            values.update(metric.aggregate(result.rows))
+    for metric, result in results.items():
+        n = 0 if result.rows is None else len(kept)
         for key in metric.KEYS:
-            low, high = statistics.interval(drawn[key], LEVEL, clusters) if drawn and draws else (None, None)
+            value, low, high = found.metrics.get(key, (None, None, None))
             scores[key] = MetricScore(
-                metric=name,
-                value=float(corpus[key]) if corpus else None,
+                metric=metric_name(metric),
+                value=value,
                 low=low,
                 high=high,
-                n_scored=len(kept) if corpus else 0,
-                n_unscored=len(study_ids) - (len(kept) if corpus else 0),
+                n_scored=n,
+                n_unscored=len(study_ids) - n,
                 seconds=result.seconds,
                 signature=result.signature,
                 higher_is_better=metric.HIGHER_IS_BETTER,
                 reason=result.reason,
+                extra=metric in extra,
             )
     return SectionScores(
         protocol=protocol.signature,
         n=len(study_ids),
-        n_patients=len({patients[i] for i in kept}),
+        n_patients=found.n_patients,
         n_unscored=len(study_ids) - len(kept),
         n_empty_hypotheses=sum(not text.strip() for text in written),
         draws=draws,
@@ -241,8 +252,11 @@ def score_pairs(
         metrics=scores,
         study_ids=tuple(study_ids),
         scored=scored,
-        rows=rows,
-        values=values,
+        rows={metric_name(metric): rows for metric, rows in by_metric.items()},
+        values={key: values for metric, rows in by_metric.items() for key, values in metric.aggregate(rows).items()},
+        slices={
+            each.name: replace(of, attribute=each.attribute) for each, of in zip(slices, sliced, strict=True) if of.n
+        },
         refused=texts.refused,
     )
 
@@ -305,15 +319,6 @@ def _run(metric: Metric, texts: _Texts) -> _Result:
         # The signature stands for a value; where there is none, two machines must not look alike.
         signature, reason = "", str(missing)
     return _Result(rows, signature, time.perf_counter() - began, reason)
-
-
-def _resample(rows: Mapping[str, np.ndarray], patients: Sequence[str], draws: int, seed: int) -> dict[str, np.ndarray]:
-    """Bootstrap sums by metric, the same draws for all."""
-    if not rows:
-        return {}
-    sums = statistics.bootstrap(np.hstack(list(rows.values())), patients, draws, seed)
-    ends = np.cumsum([each.shape[1] for each in rows.values()])[:-1]
-    return dict(zip(rows, np.split(sums, ends, axis=1), strict=True))
 
 
 def _refuse_duplicates(names: Sequence[str]) -> None:

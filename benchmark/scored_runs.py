@@ -58,6 +58,11 @@ class ScoredRun:
         here = self._scored(section)
         return list(here[0][section]["rows"]) if here else []
 
+    def extra(self, section: str) -> dict[str, str]:
+        """By name: the signatures of the metrics that the user added to those of the protocol."""
+        metrics = self.scores["sections"].get(section, {}).get("metrics", {})
+        return {m["metric"]: m["signature"] for m in metrics.values() if m.get("extra")}
+
     @property
     def advice(self) -> str:
         return f"Run `bench score {self.folder}`."

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+from benchmark import labeler
+from benchmark.labeler.label import label
 from benchmark.schema import Reference, Study
 
 AGES = (18, 40, 60, 80)
@@ -17,34 +20,65 @@ FEW = 50
 """Studies; below, a slice's values are shown with a warning."""
 
 
+@dataclass(frozen=True)
+class Slice:
+    """Studies that have something in common."""
+
+    name: str
+    """`finding:Edema`, `sex:F`, `length:1-20 words`, …"""
+    attribute: str
+    """What it is a value of: `labels`, `finding`, `length`, `copies`, or an attribute of the data set."""
+    studies: frozenset[str]
+    """Their ids."""
+
+
 def slices(
     studies: Sequence[Study], references: Sequence[Reference], copied: Sequence[bool] | None = None
-) -> dict[str, list[int]]:
-    """Positions of the studies of each slice, by its name (`finding:Edema`, `sex:F`, `length:1-20 words`, …).
+) -> list[Slice]:
+    """The slices of a set of studies, by name.
 
-    Findings are those of the first labeller that the data set has. `copied` tells which references stand in the texts
-    that the model was trained on. A slice of all studies or of none says nothing and is left out.
+    Findings are those of the first labeller that the data set has, else of the rule labeler. `copied` tells which
+    references stand in the texts that the model was trained on. A slice of all studies or of none says nothing and is
+    left out.
     """
-    found: dict[str, list[int]] = defaultdict(list)
+    found: dict[tuple[str, str], set[str]] = defaultdict(set)
     values: dict[str, set[str]] = defaultdict(set)
     for study in studies:
         for key, value in study.attributes.items():
-            values[key].add(_band(value, AGES, "years") if key == "age" else value)
+            values[key].add(_value(key, value))
+    by_rules = labelled_by(references) == RULES
     for i, (study, reference) in enumerate(zip(studies, references, strict=True)):
-        labels = next(iter(reference.label_sets.values()), {})
+        name = study.study_id
+        text = f"{reference.findings} {reference.impression}"
+        labels: Mapping[str, float] = label(text) if by_rules else next(iter(reference.label_sets.values()), {})
         if labels:
-            found["normal" if labels.get("No Finding") == 1.0 else "abnormal"].append(i)
-        for name, label in labels.items():
-            if label == 1.0 and name != "No Finding":
-                found[f"finding:{name}"].append(i)
+            found["labels", "normal" if labels.get("No Finding") == 1 else "abnormal"].add(name)
+        for finding, stated in labels.items():
+            if stated == 1 and finding != "No Finding":
+                found["finding", f"finding:{finding}"].add(name)
         for key, value in study.attributes.items():
             if value and len(values[key]) <= MAX_VALUES:
-                found[f"{key}:{_band(value, AGES, 'years') if key == 'age' else value}"].append(i)
-        n_words = len(f"{reference.findings} {reference.impression}".split())
-        found[f"length:{_band(str(n_words), WORDS, 'words')}"].append(i)
+                found[key, f"{key}:{_value(key, value)}"].add(name)
+        found["length", f"length:{_band(str(len(text.split())), WORDS, 'words')}"].add(name)
         if copied is not None:
-            found["copied from training" if copied[i] else "not copied from training"].append(i)
-    return {name: members for name, members in sorted(found.items()) if len(members) < len(studies)}
+            found["copies", "copied from training" if copied[i] else "not copied from training"].add(name)
+    return [
+        Slice(name, attribute, frozenset(members))
+        for (attribute, name), members in sorted(found.items(), key=lambda each: each[0][1])
+        if len(members) < len(studies)
+    ]
+
+
+RULES = f"rules-{labeler.VERSION}"
+
+
+def labelled_by(references: Sequence[Reference]) -> str:
+    """Who says which findings a study has: the data set's first labeller, or the rule labeler where it has none."""
+    return next((name for reference in references for name in reference.label_sets), RULES)
+
+
+def _value(key: str, value: str) -> str:
+    return _band(value, AGES, "years") if key == "age" else value
 
 
 def _band(value: str, bounds: Sequence[int], unit: str) -> str:

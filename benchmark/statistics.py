@@ -28,14 +28,31 @@ def bootstrap(rows: np.ndarray, clusters: Sequence[str], draws: int, seed: int) 
     `rows` has shape (studies, columns), `clusters` names the patient of each study. The same clusters and seed give the
     same draws for any rows, so values of two models differ draw by draw. No rows give sums of 0.
     """
-    by_cluster = _by_cluster(rows, clusters)
-    n = len(by_cluster)
-    if not n:
-        return np.zeros((draws, rows.shape[1]))
+    (sums,) = bootstrap_groups(rows, clusters, [np.arange(len(rows))], draws, seed)
+    return sums if len(rows) else np.zeros((draws, rows.shape[1]))
+
+
+def bootstrap_groups(
+    rows: np.ndarray, clusters: Sequence[str], groups: Sequence[np.ndarray], draws: int, seed: int
+) -> list[np.ndarray]:
+    """`bootstrap` for groups of the studies, from the draws of the whole: for each group shape (draws, columns).
+
+    A group is places of rows. The size of a group varies from draw to draw as it would from sample to sample; draws
+    that hold none of its clusters say nothing of it and are left out, so that a small group can have fewer.
+    """
+    if len(rows) != len(clusters):
+        raise ValueError(f"{len(rows)} rows, but {len(clusters)} clusters")
+    names, index = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
+    parts = [_summed(rows[group], index[group]) for group in groups]
+    sums: list[list[np.ndarray]] = [[np.zeros((0, rows.shape[1]))] for _ in groups]
     generator = np.random.default_rng(seed)
-    chances = np.full(n, 1 / n)
-    blocks = [generator.multinomial(n, chances, size=size) @ by_cluster for size in _blocks(draws)]
-    return np.vstack([np.zeros((0, rows.shape[1])), *blocks])
+    chances = np.full(len(names), 1 / max(len(names), 1))
+    for size in _blocks(draws) if len(names) else ():
+        taken = np.ascontiguousarray(generator.multinomial(len(names), chances, size=size).T, dtype=float)
+        for found, (members, by_cluster) in zip(sums, parts, strict=True):
+            times = taken[members]
+            found.append((times.T @ by_cluster)[times.any(axis=0)])
+    return [np.vstack(found) for found in sums]
 
 
 def signed(rows: np.ndarray, clusters: Sequence[str], trials: int, seed: int) -> np.ndarray:
@@ -139,10 +156,15 @@ def _by_cluster(rows: np.ndarray, clusters: Sequence[str]) -> np.ndarray:
     """Rows summed within each cluster, in the order of their names; shape (clusters, columns)."""
     if len(rows) != len(clusters):
         raise ValueError(f"{len(rows)} rows, but {len(clusters)} clusters")
-    names, index = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
-    sums = np.zeros((len(names), rows.shape[1]))
-    np.add.at(sums, index, rows)
-    return sums
+    return _summed(rows, np.unique(np.asarray(clusters, dtype=str), return_inverse=True)[1])[1]
+
+
+def _summed(rows: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The different numbers in `index`, ascending, and the rows summed for each; shape (numbers, columns)."""
+    numbers, places = np.unique(index, return_inverse=True)
+    sums = np.zeros((len(numbers), rows.shape[1]))
+    np.add.at(sums, places, rows)
+    return numbers, sums
 
 
 def _blocks(total: int) -> Iterator[int]:

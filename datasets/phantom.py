@@ -115,6 +115,10 @@ class Dataset(MimicCXRJPG):
             parts.append(f"s{made['seed']}")
         return "-".join(parts)
 
+    @property
+    def truth(self) -> Path:
+        return self.root / "phantom-truth.csv.gz"
+
     def second_readings(self, split: str) -> Mapping[str, str]:
         wanted = {study.study_id for study in self.studies(split)}
         path = self.root / "phantom-second-reader.jsonl.gz"

@@ -5,12 +5,26 @@ from __future__ import annotations
 import errno
 import sys
 
-from benchmark.cli import compare, data, fetch, info, label, models, protocols, scores, site, speed
+from benchmark.cli import compare, data, fetch, info, label, models, protocols, runs, scores, site, speed
 from benchmark.cli._app import INTERRUPTED, app
 from benchmark.console import say
 from benchmark.errors import UserError
 
-__all__ = ["app", "compare", "data", "fetch", "info", "label", "main", "models", "protocols", "scores", "site", "speed"]
+__all__ = [
+    "app",
+    "compare",
+    "data",
+    "fetch",
+    "info",
+    "label",
+    "main",
+    "models",
+    "protocols",
+    "runs",
+    "scores",
+    "site",
+    "speed",
+]
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ import typer
 
 from benchmark import config
 from benchmark.errors import UserError
+from benchmark.registry import METRICS
 
 if TYPE_CHECKING:
     from benchmark.contracts import Dataset, Model
@@ -34,6 +35,12 @@ Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1,
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Encoder = Annotated[str, typer.Option("--bertscore-encoder", help="Folder or hub id; else the MiniLM package.")]
 GenerationSeed = Annotated[int, typer.Option("--seed", help="Seed of generation.")]
+Missing = Annotated[
+    str, typer.Option("--missing", help="Studies without just one hypothesis: fail, zero (an empty one), skip.")
+]
+ExtraMetrics = Annotated[
+    list[str] | None, typer.Option("--metric", help="A further metric of `bench metrics`. Repeatable.")
+]
 Split = Annotated[str, typer.Option("--split", help="train, val or test.")]
 
 
@@ -91,6 +98,13 @@ def key_value(option: str, given: str) -> tuple[str, str]:
     if not equals:
         raise UserError(f"{option} takes key=value, not '{given}'.")
     return key, value
+
+
+def check_metrics(names: list[str] | None) -> list[str]:
+    """The names, known before any work is done. Raises UserError for one that is no metric."""
+    for name in names or ():
+        METRICS.load(name)
+    return names or []
 
 
 @dataclass(frozen=True)

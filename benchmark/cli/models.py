@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +16,7 @@ from benchmark.cli._options import (
     DataOptions,
     Device,
     Encoder,
+    ExtraMetrics,
     GenerationOptions,
     GenerationSeed,
     Limit,
@@ -24,9 +24,11 @@ from benchmark.cli._options import (
     Preset,
     Split,
     Words,
+    check_metrics,
     grouped,
 )
-from benchmark.cli.scores import print_board, print_scores
+from benchmark.cli._tables import print_board
+from benchmark.cli.runs import conclude
 from benchmark.console import say
 from benchmark.registry import MODELS
 
@@ -74,6 +76,7 @@ def evaluate_command(
     seed: GenerationSeed = 0,
     control: Control = "",
     device: Device = None,
+    metric: ExtraMetrics = None,
     bertscore_encoder: Encoder = "",
     as_json: AsJson = False,
 ) -> None:
@@ -83,17 +86,15 @@ def evaluate_command(
 
     # An unknown name is said before any work is done.
     settings, results = decoding.settings(MODELS.load(model)), config.results_folder()
+    extra = check_metrics(metric)
     data = source.open()
     selection = evaluate.select(data, split, limit)
     options: dict[str, Any] = {"checkpoint": checkpoint, "words": tokenizer, "preset": preset, "seed": seed}
     options["device"] = device
     folder = evaluate.write_reports(model, data, selection, settings, results, control=control, **options)
-    scores = evaluate.score_run(folder, selection, results, MetricContext(encoder=bertscore_encoder))
-    say(f"Run: {folder.path}")
-    if as_json:
-        print(json.dumps(scores, indent=1, ensure_ascii=False))
-    else:
-        print_scores(f"{model} on {data.name}-{selection.short}", scores["sections"])
+    context = MetricContext(encoder=bertscore_encoder)
+    scores = evaluate.score_run(folder, selection, results, context, extra=extra)
+    conclude(folder.path, scores, results, as_json)
     end(_report_errors(folder) + selection.n_damaged)
 
 

@@ -43,8 +43,10 @@ class Accuracy:
     """Of these, the ones that their report states as present."""
     invented: int
     """Reports that state the class as present where none is drawn."""
+    shaped: Mapping[str, int]
+    """By property (side, location, severity): findings that are there and have it."""
     right: Mapping[str, int]
-    """By property (side, location, severity): findings found whose report states it rightly."""
+    """By property: findings found whose report states it rightly."""
     stated: Mapping[str, int]
     """By property: findings found that have it and whose report states any, rightly or not."""
 
@@ -89,9 +91,20 @@ def accuracy(texts: Mapping[str, str], truth: Iterable[Drawn]) -> list[Accuracy]
     return [row for row in rows if row.drawn or row.invented]
 
 
+def total(rows: Sequence[Accuracy]) -> Accuracy:
+    """The rows added up, under the label `all`."""
+
+    def added(field: str) -> dict[str, int]:
+        return {key: sum(getattr(row, field)[key] for row in rows) for key in PROPERTIES}
+
+    drawn, found, invented = (sum(getattr(row, field) for row in rows) for field in ("drawn", "found", "invented"))
+    return Accuracy("all", drawn, found, invented, added("shaped"), added("right"), added("stated"))
+
+
 def _accuracy(name: str, drawn: Sequence[Drawn], named: Mapping[str, Sequence[Mention]]) -> Accuracy:
     said = {study: [each for each in found if each.label == name] for study, found in named.items()}
     found = [finding for finding in drawn if said[finding.study_id]]
+    shaped = {key: sum(bool(getattr(finding, key)) for finding in drawn) for key in PROPERTIES}
     right, stated = dict.fromkeys(PROPERTIES, 0), dict.fromkeys(PROPERTIES, 0)
     for finding in found:
         for key in PROPERTIES:
@@ -101,4 +114,4 @@ def _accuracy(name: str, drawn: Sequence[Drawn], named: Mapping[str, Sequence[Me
             right[key] += bool(true) and true in words
     there = {finding.study_id for finding in drawn}
     invented = sum(bool(mentioned) and study not in there for study, mentioned in said.items())
-    return Accuracy(name, len(drawn), len(found), invented, right, stated)
+    return Accuracy(name, len(drawn), len(found), invented, shaped, right, stated)

@@ -53,23 +53,28 @@ MAY_IMPORT = {
     # Stages: files are the interface between them, so none imports another.
     "licence": f"{RECORDS} contracts",
     "novelty": "schema sections",
-    "slices": "schema",
+    "slices": "schema labeler",
+    "grouped": "contracts statistics slices",
     "generate": f"{STAGE} licence sections",
     "cache": "errors console store provenance images",
     "train": f"{STAGE} cache licence novelty protocols",
-    "score": f"{STAGE} registry protocols statistics",
+    "score": f"{STAGE} registry protocols slices grouped",
     "pairs": f"{RECORDS} store",
     "paired": "contracts statistics",
     "scored_runs": f"{RECORDS} store provenance",
     "published": RECORDS,
-    "leaderboard": f"{RECORDS} store statistics pairs",
+    "ranking": "schema statistics pairs",
+    "leaderboard": f"{RECORDS} store pairs ranking",
+    "sites": f"{RECORDS} leaderboard",
     # Stages put together.
     "opening": f"{TOOLS} store provenance",
     "released": f"{RECORDS} contracts console store provenance train",
-    "evaluate": f"{TOOLS} store released licence novelty slices provenance protocols generate train score",
+    "aggregates": f"{RECORDS} console store licence novelty provenance",
+    "evaluate": f"{TOOLS} store released novelty slices provenance protocols generate train score aggregates labeler",
     "predictions_in": f"{RECORDS} sections",
     "matching": f"{RECORDS} contracts protocols predictions_in",
-    "rescore": f"{TOOLS} store provenance protocols predictions_in matching score opening evaluate",
+    "rescore": f"{TOOLS} store provenance protocols predictions_in matching slices score opening evaluate aggregates",
+    "submit": f"{TOOLS} store licence novelty sections provenance protocols predictions_in matching evaluate",
     "cards": f"{TOOLS} hub",
     "loose": f"{TOOLS} store generate train evaluate",
     "quickstart": f"{TOOLS} train score leaderboard opening evaluate compare",
@@ -81,7 +86,7 @@ MAY_IMPORT = {
     "site": f"{RECORDS} console contracts store licence novelty images statistics pairs published leaderboard labeler "
     "scored_runs evaluate rescore",
     "cli": f"{TOOLS} store licence inspection site rexrank leaderboard opening evaluate train rescore loose quickstart "
-    "cards protocols doctor speed fetch hub labeler compare scored_runs published",
+    "cards protocols doctor speed fetch hub labeler compare scored_runs published submit slices sites",
     "__main__": "cli",
     # What Python code is offered.
     "api": f"{TOOLS} generate score train evaluate",
@@ -104,7 +109,7 @@ STANDARD_LIBRARY_ONLY = (
     "cards"
 ).split()
 THIRD_PARTY_AT_IMPORT = {
-    **dict.fromkeys(("statistics", "paired", "scored_runs", "score", "cache", "annotators"), {"numpy"}),
+    **dict.fromkeys(("statistics", "grouped", "paired", "scored_runs", "score", "cache", "annotators"), {"numpy"}),
     **dict.fromkeys(("images", "_dicom", "speed"), {"numpy", "PIL"}),
     "cli": {"typer"},
 }

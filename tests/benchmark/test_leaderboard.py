@@ -1,4 +1,4 @@
-"""Aggregated scores to leaderboards. The aggregates are invented, in the shape that `evaluate.aggregate` gives."""
+"""Aggregated scores to leaderboards. The aggregates are invented, in the shape that `aggregates.aggregate` gives."""
 
 import csv
 import io
@@ -44,6 +44,7 @@ def section(cider, signature="protocol:default|version:1 bleu:1", **others):
         "seed": 0,
         "signature": signature,
         "metrics": {key: metric(value, key) for key, value in values.items()},
+        "slices": {},
     }
 
 
@@ -84,6 +85,11 @@ def aggregate(model="vgpt2", run_id="r1", cider=0.5, sections=None, **changes):
             "mean_words": 20.0,
             "length_ratio": 1.1,
         },
+        "labelled_by": "chexpert",
+        "truth": None,
+        "given": {"views": 1, "uses": []},
+        "submitted": None,
+        "n_skipped": 0,
         "seconds_per_report": 0.2,
         "protocol": "protocol:default|version:1",
         "sections": sections or {"findings": section(cider)},
@@ -448,7 +454,7 @@ def test_rows_are_plain_json(tmp_path):
 
 def test_the_invented_aggregates_have_the_shape_of_real_ones():
     # The real functions on invented predictions; only shapes are compared.
-    from benchmark import evaluate
+    from benchmark import aggregates
     from benchmark.protocols import load
     from benchmark.schema import Prediction, Reference
     from benchmark.score import score_pairs
@@ -457,8 +463,10 @@ def test_the_invented_aggregates_have_the_shape_of_real_ones():
     scored = score_pairs(["s1"], ["p1"], ["a"], ["a"], protocol=load("default"), metrics=[])
     assert set(scored.to_dict()) == set(invented["sections"]["findings"])
     run = {**invented, "images": "i0", "code": {"commit": "abc", "dirty": True, "packages": {}}}
-    reports = evaluate.describe([Prediction("s1", "a", "a", "")], [Reference("s1", "p1", "a")], None)
-    real = evaluate.aggregate(run, {"protocol": "p", "reports": reports, "sections": {}})
+    reports = aggregates.describe([Prediction("s1", "a", "a", "")], [Reference("s1", "p1", "a")], None)
+    real = aggregates.aggregate(
+        run, {"protocol": "p", "reports": reports, "sections": {}, "labelled_by": "x", "truth": None}
+    )
     assert set(real) == set(invented)
     assert real["commit"] == "abc+changes"
     assert set(real["reports"]) == set(invented["reports"])

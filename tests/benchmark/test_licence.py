@@ -95,6 +95,12 @@ def test_scores_of_fewer_than_ten_patients_stay_in_the_run_folder(mimic, scored)
     run_scores = json.loads(next(scored.glob("runs/mimic-cxr/test/*/*/scores.json")).read_text())
     few = [name for name, section in run_scores["sections"].items() if section["n_patients"] < licence.MIN_PATIENTS]
     assert content["suppressed"] == few and set(content["sections"]) == set(run_scores["sections"]) - set(few)
+    for name, section in content["sections"].items():
+        every = run_scores["sections"][name]["slices"]
+        assert section["slices"].keys() | set(section["suppressed"]) == every.keys()
+        assert section["suppressed"] and all(
+            s["n_patients"] >= licence.MIN_PATIENTS for s in section["slices"].values()
+        )
 
 
 def test_what_leaves_holds_no_text_and_no_id(mimic, scored):
@@ -106,6 +112,22 @@ def test_what_leaves_holds_no_text_and_no_id(mimic, scored):
     # What it wrote is text of the data set, too
     (predictions,) = scored.glob("runs/mimic-cxr/test/*/*/predictions.jsonl")
     assert json.loads(predictions.read_text().splitlines()[0])["text"] not in public
+
+
+@pytest.mark.parametrize(
+    ("counts", "hidden"),
+    [
+        ({"sex:F": 9, "sex:M": 500}, ["sex:F", "sex:M"]),  # the whole less the men would be the women
+        ({"sex:F": 10, "sex:M": 500}, []),
+        ({"age:0": 3, "age:1": 12, "age:2": 80, "sex:F": 80}, ["age:0", "age:1"]),
+        ({"age:0": 4, "age:1": 7, "age:2": 80}, ["age:0", "age:1"]),
+    ],
+    ids=str,
+)
+def test_with_a_slice_of_few_patients_goes_what_would_give_it_away(counts, hidden):
+    slices = {name: {"attribute": name[:3], "n_patients": n} for name, n in counts.items()}
+    assert licence.suppressed_slices((), slices) == hidden
+    assert licence.suppressed_slices(("values",), slices) == []
 
 
 @pytest.mark.parametrize(("n", "may_leave", "expected"), [(9, (), ["few"]), (10, (), []), (9, ("values",), [])])

@@ -1,7 +1,7 @@
 """Which studies belong to which slice."""
 
 from benchmark.schema import Reference, Study
-from benchmark.slices import slices
+from benchmark.slices import RULES, labelled_by, slices
 
 
 def pair(i, labels=None, findings="Clear.", **attributes):
@@ -10,7 +10,9 @@ def pair(i, labels=None, findings="Clear.", **attributes):
 
 
 def of(*pairs, copied=None):
-    return slices([study for study, _ in pairs], [reference for _, reference in pairs], copied)
+    """Numbers of the studies of each slice, by its name."""
+    found = slices([study for study, _ in pairs], [reference for _, reference in pairs], copied)
+    return {each.name: sorted(int(study[1:]) for study in each.studies) for each in found}
 
 
 def test_labels():
@@ -23,6 +25,12 @@ def test_labels():
     assert found["normal"] == [0] and found["abnormal"] == [1, 2]
     assert found["finding:Edema"] == [1, 2] and found["finding:Support Devices"] == [2]
     assert not {"finding:Pneumonia", "finding:Fracture", "finding:No Finding"} & set(found)
+
+
+def test_without_labels_the_rules_read_the_reports():
+    found = of(pair(0, findings="The lungs are clear."), pair(1, findings="Small left pleural effusion."))
+    assert found["normal"] == [0] and found["abnormal"] == found["finding:Pleural Effusion"] == [1]
+    assert labelled_by([pair(0)[1]]) == RULES and labelled_by([pair(0, {})[1]]) == "chexpert"
 
 
 def test_attributes_and_ages():

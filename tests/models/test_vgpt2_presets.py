@@ -263,8 +263,8 @@ def test_the_indication_is_no_target(examples):
 
 
 def test_a_row_says_that_the_indication_is_read():
-    assert Model.uses({**Model.PRESETS["paper"]}) == ("images",)
-    assert Model.uses({**Model.PRESETS["paper"], "indication": True}) == ("images", "indication")
+    assert Model.uses({**Model.PRESETS["paper"]}) == ()
+    assert Model.uses({**Model.PRESETS["paper"], "indication": True}) == ("indication",)
 
 
 def test_a_prompt_begins_the_report_and_is_gone_on_from(examples, tmp_path):

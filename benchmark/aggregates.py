@@ -1,0 +1,87 @@
+"""What of a scored run may leave the machine: its aggregate, which the leaderboards are made from."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmark import licence, provenance
+from benchmark.console import say
+from benchmark.novelty import TrainingTexts
+from benchmark.schema import Prediction, Reference
+from benchmark.store import write_json
+
+
+def write(run: Mapping[str, Any], scores: Mapping[str, Any], results: Path) -> None:
+    """Write a run's aggregate to `results/scores/<board>/`, less what must not leave because it is of few patients."""
+    kept_back = licence.suppressed(run["may_leave"], scores["sections"])
+    for section in kept_back:
+        say(f"{section}: fewer than {licence.MIN_PATIENTS} patients, so its scores stay in the run folder.")
+    sections = {
+        name: scored | slices_to_leave(run["may_leave"], scored["slices"])
+        for name, scored in scores["sections"].items()
+        if name not in kept_back
+    }
+    if sections:
+        content = aggregate(run, {**scores, "sections": sections}) | {"suppressed": kept_back}
+        folder, name = f"{run['dataset']}-{run['split']}", f"{run['model']}-{run['run_id']}"
+        write_json(results / "scores" / folder / f"{name}.json", content)
+
+
+def slices_to_leave(may_leave: Collection[str], slices: Mapping[str, Any]) -> dict[str, Any]:
+    """The slices that may leave the machine, and the names of those `suppressed`."""
+    hidden = licence.suppressed_slices(may_leave, slices)
+    return {"slices": {name: each for name, each in slices.items() if name not in hidden}, "suppressed": hidden}
+
+
+def aggregate(run: Mapping[str, Any], scores: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a run may leave the machine: no text, no study id, no value of a single study."""
+    keys = (
+        "model preset run_id dataset dataset_version split fingerprint checkpoint checkpoint_name seed control "
+        "settings note n dropped date trained_on history card hardware seconds peak_memory_mb n_errors n_truncated"
+    ).split()
+    code, seconds = run["code"], run["seconds"]["generate"]
+    return {
+        **{key: run[key] for key in keys},
+        "given": run.get("given"),
+        "submitted": run.get("submitted"),
+        "n_skipped": run.get("n_skipped", 0),
+        "image_fingerprint": run["images"],
+        "settings_id": provenance.digest(run["settings"])[:8],
+        "commit": code["commit"] + ("+changes" if code["dirty"] else ""),
+        "packages": code["packages"],
+        "reports": scores["reports"],
+        "labelled_by": scores["labelled_by"],
+        "truth": scores["truth"],
+        "seconds_per_report": None if seconds is None else seconds / run["n"],
+        "protocol": scores["protocol"],
+        "sections": scores["sections"],
+    }
+
+
+def describe(
+    predictions: Sequence[Prediction], references: Sequence[Reference], training: TrainingTexts | None
+) -> dict[str, Any]:
+    """How varied, how long and how new the reports are, and how they end: what tells a model from a constant.
+
+    `length_ratio` is the mean length in words against that of the references' own sections; what needs the training
+    texts is absent where the checkpoint does not have them.
+    """
+    texts = Counter(prediction.text for prediction in predictions)
+    mean_words = _mean_words(f"{prediction.findings} {prediction.impression}" for prediction in predictions)
+    expected = _mean_words(f"{reference.findings} {reference.impression}" for reference in references)
+    return {
+        "distinct_reports": len(texts),
+        "commonest_share": texts.most_common(1)[0][1] / len(predictions),
+        "ended_share": 1 - sum(prediction.truncated for prediction in predictions) / len(predictions),
+        "mean_words": mean_words,
+        "length_ratio": mean_words / expected if expected else None,
+        **(training.describe([prediction.text for prediction in predictions]) if training else {}),
+    }
+
+
+def _mean_words(texts: Iterable[str]) -> float:
+    return statistics.fmean(len(text.split()) for text in texts)
