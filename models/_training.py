@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 from transformers import (
     PreTrainedModel,
     PrinterCallback,
@@ -38,6 +40,10 @@ from ._progress import ProgressCallback, TensorBoardCallback
 from ._vision_gpt2 import IGNORED, count_targets, quiet, token_losses
 
 
+MakeOptimizer = Callable[..., tuple[Optimizer, LRScheduler]]
+"""From a model and `steps_per_epoch` to what changes its weights, and how the learning rate goes."""
+
+
 def fit(
     job: TrainingJob,
     model: PreTrainedModel,
@@ -45,12 +51,14 @@ def fit(
     validation: ReportDataset,
     collate: Collate,
     save_more: Callable[[Path], Any],
+    optimizer: MakeOptimizer | None = None,
 ) -> None:
     """Train, and leave the weights of the epoch with the smallest validation loss in `job.output`.
 
     Options read: learning_rate, weight_decay, warmup (a share of all steps), batch_size, accumulation, epochs, clip,
     save_every (steps), workers. `save_more` writes what `load` needs besides weights and configuration. The
-    validation loss is the training loss, label smoothing included, over all of the validation split.
+    validation loss is the training loss, label smoothing included, over all of the validation split. Without an
+    `optimizer` it is AdamW with a cosine schedule.
 
     Raises UserError where the disk is too small or the loss is no longer a number.
     """
@@ -68,6 +76,7 @@ def fit(
         data_collator=collate,
         history=history,
         report=job.report,
+        optimizers=optimizer(model, steps_per_epoch=_steps_per_epoch(job, len(train))) if optimizer else (None, None),
     )
     trainer.add_callback(_Schedule(trainer, job))
     trainer.add_callback(TensorBoardCallback(history, job.output / "tensorboard"))
@@ -214,10 +223,14 @@ def _mean_loss(prediction: Any) -> dict[str, float]:
     return {"loss": float(prediction.predictions.sum(dtype="float64") / prediction.label_ids.sum())}
 
 
+def _steps_per_epoch(job: TrainingJob, n: int) -> int:
+    batches = math.ceil(n / (job.options["batch_size"] * int(os.environ.get("WORLD_SIZE", "1"))))
+    return math.ceil(batches / job.options["accumulation"])
+
+
 def _arguments(job: TrainingJob, n: int, folder: Path) -> TrainingArguments:
     options, device = job.options, torch.device(job.device)
-    batches = math.ceil(n / (options["batch_size"] * int(os.environ.get("WORLD_SIZE", "1"))))
-    steps = math.ceil(batches / options["accumulation"]) * options["epochs"]
+    steps = _steps_per_epoch(job, n) * options["epochs"]
     precise = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     if device.index is not None:
         os.environ.setdefault("ACCELERATE_TORCH_DEVICE", str(device))
