@@ -39,7 +39,6 @@ from ._history import History
 from ._progress import ProgressCallback, TensorBoardCallback
 from ._vision_gpt2 import IGNORED, count_targets, quiet, token_losses
 
-
 MakeOptimizer = Callable[..., tuple[Optimizer, LRScheduler]]
 """From a model and `steps_per_epoch` to what changes its weights, and how the learning rate goes."""
 

@@ -295,7 +295,7 @@ def pretrained_gpt2(name: str) -> GPT2LMHeadModel:
     model, info = loaded
     missing = [key for key in info["missing_keys"] if "crossattention" not in key and "ln_cross_attn" not in key]
     if missing:
-        raise UserError(f"{name} is no GPT-2: it lacks {_some(missing)}.")
+        raise UserError(f"{name} is no GPT-2: it lacks {some(missing)}.")
     return model
 
 
@@ -331,7 +331,7 @@ def load_strict(folder: Path, network: type[PreTrainedModel] = VisionGPT2) -> An
     for kind, what in (("missing", "lack"), ("unexpected", "have unknown"), ("mismatched", "have another shape of")):
         if keys := info[f"{kind}_keys"]:
             names = [key if isinstance(key, str) else key[0] for key in keys]
-            raise UserError(f"The weights in {folder} do not fit its config.json: they {what} {_some(names)}.")
+            raise UserError(f"The weights in {folder} do not fit its config.json: they {what} {some(names)}.")
     return model
 
 
@@ -349,7 +349,8 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
+    """The first few of the names, and how many more there are."""
     first = sorted(names)[:3]
     rest = len(names) - len(first)
     return ", ".join(first) + (f" and {rest} more" if rest else "")
