@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, GPT2Config, LogitsProcessorList, PreTrainedTokenizerFast
 
-from benchmark import contracts
 from benchmark.contracts import Dataset, Example, TrainingJob
 from benchmark.errors import UserError
 from benchmark.images import Geometry
@@ -23,11 +22,11 @@ from ._data import Augmentation, Collate, ReportDataset, study_pictures
 from ._sampling import SeededSampling
 from ._text import report_text
 from ._tokenizer import encode, load_tokenizer, pretrained_tokenizer, train_tokenizer
-from ._training import fit
+from ._training import TrainedModel, fit
 from ._vision_gpt2 import VisionGPT2, VisionGPT2Config, create_backbone, load_strict, pixels, pretrained_gpt2
 
 
-class Model(contracts.Model):
+class Model(TrainedModel):
     """See `_vision_gpt2.VisionGPT2` for the network and `_training.fit` for how it is trained."""
 
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -148,6 +147,7 @@ class Model(contracts.Model):
             validation=dataset("validation", Augmentation()),
             collate=Collate(tokenizer.pad_token_id, model.config.mean, model.config.std),
             save_more=tokenizer.save_pretrained,
+            as_model=lambda network: cls(network, tokenizer, job.preset),
         )
 
     @classmethod

@@ -23,14 +23,15 @@ PACKAGES = {
 # --- the table of imports ---------------------------------------------------------------------------------------
 
 RECORDS = "schema errors"
-TOOLS = f"{RECORDS} contracts registry config console"
-STAGE = f"{RECORDS} contracts console store provenance"
+TOOLS = f"{RECORDS} contracts registry config console processes"
+STAGE = f"{RECORDS} contracts console processes store provenance"
 
 MAY_IMPORT = {
     # Without a part of the project below them, or nearly so.
     "errors": "",
     "schema": "",
-    "console": "",
+    "processes": "errors",
+    "console": "processes errors",
     "statistics": "",
     "_mimic_sections": "",
     "_headings": "_mimic_sections",
@@ -53,8 +54,9 @@ MAY_IMPORT = {
     "slices": "schema",
     "generate": f"{STAGE} licence sections",
     "cache": "errors console store provenance images",
-    "train": f"{STAGE} cache licence novelty protocols",
+    "train": f"{STAGE} cache licence novelty protocols validation images",
     "score": f"{STAGE} registry protocols statistics",
+    "validation": f"{RECORDS} contracts registry sections protocols score",
     "pairs": f"{RECORDS} store",
     "paired": "contracts statistics",
     "scored_runs": f"{RECORDS} store provenance",
@@ -63,6 +65,8 @@ MAY_IMPORT = {
     # Stages put together.
     "opening": f"{TOOLS} store provenance",
     "evaluate": f"{TOOLS} store licence novelty slices provenance protocols generate train score",
+    "search": f"{TOOLS} store provenance train evaluate validation",
+    "launch": "console processes errors",
     "predictions_in": f"{RECORDS} sections",
     "matching": f"{RECORDS} contracts protocols predictions_in",
     "rescore": f"{TOOLS} store provenance protocols predictions_in matching score opening evaluate",
@@ -73,14 +77,14 @@ MAY_IMPORT = {
     "speed": "cache images provenance store",
     "inspection": f"{RECORDS} contracts console store provenance novelty images",
     "cli": f"{TOOLS} store licence inspection rexrank leaderboard opening evaluate train rescore loose quickstart "
-    "protocols doctor speed labeler compare scored_runs published",
+    "protocols doctor speed labeler compare scored_runs published search launch",
     "__main__": "cli",
     "__init__": "",
 }
 """By module or package of benchmark/: the others that it may import anywhere in its code. The packages may import
 themselves, all may import `benchmark` (for its version)."""
 
-PLUGINS_MAY_IMPORT = set("schema contracts errors sections images console".split())
+PLUGINS_MAY_IMPORT = set("schema contracts errors sections images console processes".split())
 """models/ and datasets/, besides files of their own folder that begin with `_`."""
 
 PRIVATE = {("benchmark.metrics._meteor_jar", "benchmark.protocols._ptb")}
