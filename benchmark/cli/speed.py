@@ -3,39 +3,59 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from benchmark import config
 from benchmark.cli._app import app
-from benchmark.cli._options import AsJson
 from benchmark.console import say, table
 
 speed_app = typer.Typer(help="Measure speed, side by side with the usual way.", no_args_is_help=True)
 app.add_typer(speed_app, name="speed")
 
+JsonOut = Annotated[Path | None, typer.Option("--json", help="Write the rows to this file too.")]
+
 
 @speed_app.command("data")
-def speed_data(as_json: AsJson = False) -> None:
+def speed_data(json_out: JsonOut = None) -> None:
     """Images a second: Pillow at each epoch, making the image cache, reading it."""
-    from benchmark import speed
+    from benchmark.speed.data import data
 
     results = config.results_folder()
-    found = speed.data(results)
-    if as_json:
-        print(json.dumps(found, indent=1, ensure_ascii=False))
-        return
-    rows = [
+    results.mkdir(parents=True, exist_ok=True)
+    rows = data(scratch=results)
+    shown = [{"ratio a core": f"{row['per_core']:,.2f}"} for row in rows]
+    caption = f"Mean difference from resizing the whole picture: {rows[0]['difference']:.3f} grey levels."
+    keep("data", "Seconds an image", rows, json_out, shown, caption)
+
+
+def keep(
+    what: str,
+    title: str,
+    rows: list[dict[str, Any]],
+    json_out: Path | None,
+    more: list[dict[str, str]] | None = None,
+    caption: str = "",
+) -> None:
+    """Show the rows, with further columns, and write them to results/speed/`what`.csv and where the user said."""
+    from benchmark import store
+    from benchmark.speed import measure
+
+    shown = [
         {
-            "what": row["what"],
-            "images a second": f"{row['images_per_second']:,.1f}",
-            "times Pillow": f"{row['ratio']:,.2f}",
-            "a core's second": f"{row['images_per_core_second']:,.1f}",
-            "times Pillow's": f"{row['ratio_per_core']:,.2f}",
+            "what": row["name"],
+            "beside": row["peer"],
+            "seconds": f"{row['ours_s']:.4g}",
+            "its seconds": f"{row['peer_s']:.4g}",
+            "ratio": f"{row['ratio']:,.2f}",
+            **further,
         }
-        for row in found["rows"]
+        for row, further in zip(rows, more or [{}] * len(rows), strict=True)
     ]
-    right = dict.fromkeys(list(rows[0])[1:], "right")
-    caption = f"Mean difference from resizing the whole picture: {found['difference']:.3f} grey levels."
-    table("Images", {"what": "left", **right}, rows, caption)
-    say(f"Wrote {results / 'speed' / 'data.json'}")
+    columns = {column: "left" if column in ("what", "beside") else "right" for column in shown[0]}
+    table(title, columns, shown, caption)
+    if json_out is not None:
+        store.write_text(json_out, json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+    say(f"Wrote {measure.write(config.results_folder(), what, rows)}")

@@ -90,7 +90,7 @@ PLUGINS_MAY_IMPORT = set("schema contracts errors sections images console proces
 PRIVATE = {("benchmark.metrics._meteor_jar", "benchmark.protocols._ptb")}
 """Private modules that another package may import: METEOR's own tokenizing is that of the protocol."""
 
-OWN_PACKAGE = ("protocols", "metrics", "cli", "inspection", "labeler")
+OWN_PACKAGE = ("protocols", "metrics", "cli", "inspection", "labeler", "speed")
 """Places in the table that are packages, whose modules import one another."""
 
 STANDARD_LIBRARY_ONLY = (

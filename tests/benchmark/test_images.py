@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmark import registry, speed
+from benchmark import registry
 from benchmark.errors import ImageError
 from benchmark.images import Geometry, read_grey
+from benchmark.speed import data
 
 RAMP = np.tile(np.arange(0, 256, 4, dtype=np.uint8), (48, 1))
 """48 rows of 64 grey values from 0 to 252, brighter to the right."""
@@ -230,7 +231,7 @@ def test_phantom_pictures_come_out_as_before(tmp_path):
 def film(tmp_path_factory) -> Path:
     """A JPEG of 2,500 × 3,000 pixels with edges, thin lines and fine noise."""
     folder = tmp_path_factory.mktemp("film")
-    return speed._make_films(folder, 1, 2500, 3000)[0]
+    return data._make_films(folder, 1, 2500, 3000)[0]
 
 
 @pytest.mark.parametrize("size", [96, 160, 224, 256, 384, 448, 512])

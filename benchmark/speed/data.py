@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import resource
 import shutil
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
 import PIL
 from PIL import Image, ImageDraw
 
-from benchmark import cache, provenance, store
+from benchmark import cache
 from benchmark.images import Geometry, read_grey
+from benchmark.speed import measure
 
 GEOMETRY = Geometry(384)
 QUALITY = 95
@@ -34,70 +35,63 @@ DECODE = "decode and resize for the cache"
 MAKE = "make the cache with all cores"
 READ = "read the cache in random order"
 
-T = TypeVar("T")
-
 
 def data(
-    results: Path, n: int = 24, rounds: int = 3, width: int = 2500, height: int = 3000, a_process: int = 400
-) -> dict[str, Any]:
-    """Measure on `n` made-up radiographs; write the record to `results`/speed/data.json and return it.
+    n: int = 24,
+    rounds: int = 3,
+    width: int = 2500,
+    height: int = 3000,
+    a_process: int = 400,
+    scratch: Path | None = None,
+) -> list[measure.Row]:
+    """Measure on `n` made-up radiographs: a row for each way beside Pillow on one core.
 
-    Its `rows` hold, by way (`what`), the images a second as the clock on the wall has it (`images_per_second`) and for
-    each second that a core worked (`images_per_core_second`, which other work on the machine disturbs less), and how
-    many times Pillow's on one core these are (`ratio`, `ratio_per_core`). Making the cache keeps all cores busy, so it
-    is to be held against Pillow with all cores. The ways take turns; the best of the rounds counts. The cache is made
-    of `a_process` images for each process, the same files under other names; the start of the processes is in it. All
-    files are in the system's memory. `difference` is the mean distance, in grey levels, of what the cache holds from
+    Seconds are those of one image, medians of the rounds, in which the ways take turns. `per_core` is the ratio of the
+    times that cores worked, which other work on the machine disturbs less. Making the cache keeps all cores busy, so it
+    is to be held against Pillow with all cores. The cache is made of `a_process` images for each process, the same
+    files under other names; the start of the processes is in it. Films and caches lie in a folder of their own under
+    `scratch`, in the system's memory. `difference` is the mean distance, in grey levels, of what the cache holds from
     what resizing the whole picture gives.
     """
     cores = os.cpu_count() or 1
-    per_second: dict[str, float] = {}
-    per_core_second: dict[str, float] = {}
-
-    def clock(what: str, images: int, work: Callable[..., T], *arguments: Any) -> T:
-        began, worked = time.perf_counter(), _seconds_worked()
-        done = work(*arguments)
-        per_second[what] = max(per_second.get(what, 0.0), images / (time.perf_counter() - began))
-        per_core_second[what] = max(per_core_second.get(what, 0.0), images / (_seconds_worked() - worked))
-        return done
-
-    results.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=results) as temporary:
+    with tempfile.TemporaryDirectory(dir=scratch) as temporary:
         folder = Path(temporary)
         files = _make_films(folder, n, width, height)
         names = _rename(files, folder / "names", cores * a_process)
         order = random.Random(0).choices(names, k=3000)
-        for k in range(rounds):
-            clock(PILLOW, n, _by_pillow, files)
-            clock(PILLOW_ALL, len(names), _by_pillow_with_all_cores, names, cores)
-            clock(DECODE, n, _by_geometry, files)
-            cached = clock(MAKE, len(names), cache.open_images, folder / str(k), names, GEOMETRY, _silent)
-            clock(READ, len(order), _from_cache, cached, order)
-            shutil.rmtree(folder / str(k))
-        differences = [_difference(path) for path in files]
-        sizes = [path.stat().st_size / 1e6 for path in files]
-    record = {
-        "rows": [
-            {
-                "what": what,
-                "images_per_second": round(per_second[what], 1),
-                "images_per_core_second": round(per_core_second[what], 1),
-                "ratio": round(per_second[what] / per_second[PILLOW], 2),
-                "ratio_per_core": round(per_core_second[what] / per_core_second[PILLOW], 2),
-            }
-            for what in per_second
-        ],
-        "difference": round(float(np.mean(differences)), 3),
-        "images": {"n": n, "width": width, "height": height, "quality": QUALITY, "mb": round(float(np.mean(sizes)), 2)},
-        "geometry": {"size": GEOMETRY.size, "keep_aspect": GEOMETRY.keep_aspect},
-        "rounds": rounds,
-        "cores": cores,
-        "pillow": PIL.__version__,
-        "hardware": provenance.hardware(),
-        "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-    }
-    store.write_json(results / "speed" / "data.json", record)
-    return record
+        made: list[cache.CachedImages] = []
+
+        def make() -> None:
+            shutil.rmtree(folder / "cache", ignore_errors=True)
+            made[:] = [cache.open_images(folder / "cache", names, GEOMETRY, _silent)]
+
+        ways: dict[str, tuple[int, Callable[[], None]]] = {
+            PILLOW: (n, lambda: _by_pillow(files)),
+            PILLOW_ALL: (len(names), lambda: _by_pillow_with_all_cores(names, cores)),
+            DECODE: (n, lambda: _by_geometry(files)),
+            MAKE: (len(names), make),
+            READ: (len(order), lambda: _from_cache(made[0], order)),
+        }
+        sides = {way: functools.partial(_clock, *images_and_work) for way, images_and_work in ways.items()}
+        found = measure.take_turns(sides, rounds)
+        facts = {
+            "difference": round(float(np.mean([_difference(path) for path in files])), 3),
+            "mb": round(float(np.mean([path.stat().st_size / 1e6 for path in files])), 2),
+            **{"n": n, "width": width, "height": height, "size": GEOMETRY.size, "pillow": PIL.__version__},
+        }
+    wall = {way: [seconds for seconds, _ in times] for way, times in found.items()}
+    worked = {way: statistics.median(seconds for _, seconds in times) for way, times in found.items()}
+    return [
+        measure.row(way, PILLOW, wall[way], wall[PILLOW], per_core=round(worked[PILLOW] / worked[way], 3), **facts)
+        for way in ways
+    ]
+
+
+def _clock(images: int, work: Callable[[], None]) -> tuple[float, float]:
+    """Seconds for one image: by the clock on the wall, and those that cores worked."""
+    began, worked = time.perf_counter(), _seconds_worked()
+    work()
+    return (time.perf_counter() - began) / images, (_seconds_worked() - worked) / images
 
 
 def _seconds_worked() -> float:

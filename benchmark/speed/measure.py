@@ -1,0 +1,70 @@
+"""What all speed runs share: sides that take turns, medians and ratios, and the file that holds them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, TypeVar
+
+from benchmark import provenance, store
+
+T = TypeVar("T")
+Row = dict[str, Any]
+
+
+def take_turns(sides: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
+    """What each side gave, by round. Every side runs once a round, so that other work on the machine disturbs all."""
+    found: dict[str, list[T]] = {name: [] for name in sides}
+    for _ in range(rounds):
+        for name, side in sides.items():
+            found[name].append(side())
+    return found
+
+
+def in_fresh_process(work: Callable[..., T], *arguments: Any) -> tuple[T, float]:
+    """What `work` gives in a process of its own, where nothing of an earlier run is left, and that one's peak memory.
+
+    `work` stands at the head of a module, and it takes the time itself (without its imports). The memory, in MB, is
+    the largest resident size of the process without its children.
+    """
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(work, *arguments).result(), pool.submit(provenance.peak_memory_mb).result()
+
+
+def row(name: str, peer: str, ours: Sequence[float], theirs: Sequence[float], **more: Any) -> Row:
+    """One comparison from seconds by round: medians, and how many times sooner `name` is done than `peer`."""
+    ours_s, peer_s = statistics.median(ours), statistics.median(theirs)
+    ratio = round(peer_s / ours_s, 3)
+    return {"name": name, "peer": peer, "ours_s": ours_s, "peer_s": peer_s, "ratio": ratio, "rounds": len(ours), **more}
+
+
+def write(results: Path, what: str, rows: Sequence[Row]) -> Path:
+    """Put the rows into `results`/speed/`what`.csv, with hardware and date; a machine's earlier rows make room.
+
+    Rows of other machines stay. Returns the file's path.
+    """
+    path, here = results / "speed" / f"{what}.csv", machine()
+    kept: list[Row] = []
+    if path.exists():
+        with path.open(newline="", encoding="utf-8") as file:
+            kept = [old for old in csv.DictReader(file) if old["hardware"] != here]
+    date = datetime.now(UTC).strftime("%Y-%m-%d")
+    lines = [*kept, *({"hardware": here, **each, "date": date} for each in rows)]
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(dict.fromkeys(key for line in reversed(lines) for key in line)))
+    writer.writeheader()
+    writer.writerows(lines)
+    store.write_text(path, out.getvalue())
+    return path
+
+
+def machine() -> str:
+    """The hardware's name: processor and cores, and the GPU where torch is loaded and sees one."""
+    facts = provenance.hardware()
+    return ", ".join([facts["processor"], f"{facts['cores']} cores", *filter(None, [facts.get("gpu")])])
