@@ -216,6 +216,9 @@ class Model(ABC):
     CAN_TRAIN: ClassVar[bool] = True
     INSTANT: ClassVar[bool] = False
     """True where training takes seconds, so that `bench eval` may do it without being asked."""
+    ZERO_SHOT: ClassVar[frozenset[str]] = frozenset()
+    """Presets that learn nothing from the data set: no training split is asked for, and `bench eval` makes their
+    checkpoint without being asked where one of them is named, or a setting."""
     NEEDS_IMAGES: ClassVar[bool] = True
     NOTE: ClassVar[str] = ""
     """What a reader of the leaderboard must know about how its reports came to be."""

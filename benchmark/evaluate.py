@@ -37,26 +37,38 @@ def choose_device(given: str | None) -> str:
 
 
 def find_checkpoint(
-    name: str, plugin: type[Model], dataset: Dataset, given: Path | None, preset: str | None, results: Path
+    name: str,
+    plugin: type[Model],
+    dataset: Dataset,
+    given: Path | None,
+    preset: str | None,
+    results: Path,
+    changes: Sequence[str] = (),
 ) -> training.Checkpoint:
-    """The checkpoint named, or the newest one that fits; models that train in seconds are trained now.
+    """The checkpoint named, or the newest one that fits; those that take seconds to make are made now.
 
-    Raises UserError where there is none.
+    `changes`: `key=value` in place of a preset's value, as at its training. Raises UserError where there is none.
     """
     if given is not None:
+        if changes:
+            raise UserError("--checkpoint names a checkpoint, and --set would choose another: give one of the two.")
         return training.open_checkpoint(given, name)
-    if plugin.INSTANT:
-        recipe = training.Recipe(name, training.choose_preset(plugin, dataset, preset), dataset.name, 0, {})
+    chosen = training.choose_preset(plugin, dataset, preset)
+    overrides = training.parse_overrides(plugin.PRESETS[chosen], list(changes))
+    if plugin.INSTANT or (chosen in plugin.ZERO_SHOT and (preset or changes)):
+        recipe = training.Recipe(name, chosen, dataset.name, 0, overrides)
         try:
             path = training.train(plugin, recipe, dataset, results, device="cpu")
         except training.ChangedTraining:
             say(f"The data have changed since {name} was trained: training it anew.")
             path = training.train(plugin, recipe, dataset, results, device="cpu", fresh=True)
         return training.open_checkpoint(path, name)
-    found = training.newest_checkpoint(results, name, dataset.name, preset)
+    wanted = chosen if changes else preset
+    found = training.newest_checkpoint(results, name, dataset.name, wanted, overrides)
     if found is None:
+        how = (f" with preset {wanted}" if wanted else "") + (f" and {', '.join(changes)}" if changes else "")
         raise UserError(
-            f"No finished checkpoint of {name} trained on {dataset.name}{f' with preset {preset}' if preset else ''}. "
+            f"No finished checkpoint of {name} trained on {dataset.name}{how}. "
             f"Run `bench train {name}` first, or name one with --checkpoint."
         )
     say(f"Checkpoint: {found.path} (the newest of {name} for {dataset.name}).")
@@ -108,6 +120,7 @@ def write_reports(
     *,
     checkpoint: Path | None = None,
     preset: str | None = None,
+    changes: Sequence[str] = (),
     seed: int = 0,
     control: str = "",
     device: str | None = None,
@@ -118,7 +131,7 @@ def write_reports(
     plugin: type[Model] = registry.MODELS.load(name)
     if reason := training.misfit(plugin, dataset):
         raise UserError(f"{name} does not fit {dataset.name}: {reason}.")
-    found = find_checkpoint(name, plugin, dataset, checkpoint, preset, results)
+    found = find_checkpoint(name, plugin, dataset, checkpoint, preset, results, changes)
     chosen_device = choose_device(device) if plugin.NEEDS_IMAGES else "cpu"
     plan = generate.RunPlan(
         model=name,

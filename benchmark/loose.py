@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +37,7 @@ def describe_images(
     out: Path | None,
     checkpoint: Path | None,
     preset: str | None,
+    changes: Sequence[str],
     seed: int,
     device: str | None,
 ) -> Written:
@@ -55,7 +56,9 @@ def describe_images(
     if checkpoint is not None:
         found = training.open_checkpoint(checkpoint, name)
     else:
-        newest = training.newest_checkpoint(results, name, None, preset)
+        values = plugin.PRESETS[preset] if preset in plugin.PRESETS else next(iter(plugin.PRESETS.values()))
+        overrides = training.parse_overrides(values, list(changes))
+        newest = training.newest_checkpoint(results, name, None, preset, overrides)
         if newest is None:
             raise UserError(f"No finished checkpoint of {name}. Run `bench train {name}` first, or name one.")
         found = newest

@@ -22,6 +22,7 @@ from benchmark.store import exclusive, read_json, write_json
 
 TRAIN_SPLIT, VALIDATION_SPLIT = "train", "val"
 """Of these data models are made. The second is whatever the data set calls its validation split."""
+NOTHING: Mapping[str, Any] = {}
 
 
 class ChangedTraining(UserError):
@@ -110,10 +111,11 @@ def train(
     licence.keep_out_of_git(dataset, frozenset({"texts"}), output)
     if plugin.NEEDS_IMAGES:
         licence.keep_out_of_git(dataset, frozenset({"images"}), results / "cache")
-    splits = [dataset.resolve_split(split) for split in (TRAIN_SPLIT, VALIDATION_SPLIT)]
+    learns = recipe.preset not in plugin.ZERO_SHOT
+    splits = [dataset.resolve_split(split) for split in (TRAIN_SPLIT, VALIDATION_SPLIT)] if learns else []
     with exclusive(output, "training"):
-        train_set, validation = (_examples(dataset, split) for split in splits)
-        augmented = list(dataset.augmented(splits[0]))
+        train_set, validation = (_examples(dataset, split) for split in splits) if learns else ([], [])
+        augmented = list(dataset.augmented(splits[0])) if learns else []
         if fresh:
             _empty(output)
         options = {**plugin.PRESETS[recipe.preset], **recipe.overrides}
@@ -123,8 +125,8 @@ def train(
             "options": options,
             "seed": recipe.seed,
             "dataset": {"name": dataset.name, "version": dataset.VERSION, "licence": dataset.LICENCE},
-            "fingerprint": {split: _fingerprint(of) for split, of in zip(splits, (train_set, validation), strict=True)},
-            "n": {splits[0]: len(train_set), splits[1]: len(validation)},
+            "fingerprint": {split: _fingerprint(of) for split, of in zip(splits, (train_set, validation), strict=False)},
+            "n": {split: len(of) for split, of in zip(splits, (train_set, validation), strict=False)},
             "augmented": {"n": len(augmented), "fingerprint": _fingerprint(augmented)},
             "dropped": {split: dict(dataset.dropped(split)) for split in splits},
         }
@@ -149,7 +151,8 @@ def train(
             )
         )
         seconds = time.perf_counter() - began
-        TrainingTexts.of([example.reference for example in train_set + augmented]).save(output)
+        if learns:
+            TrainingTexts.of([example.reference for example in train_set + augmented]).save(output)
         card = {
             **job_record,
             "hash": provenance.checkpoint_hash(output),
@@ -238,11 +241,16 @@ def open_checkpoint(path: Path, model: str) -> Checkpoint:
     return Checkpoint(path, card)
 
 
-def newest_checkpoint(results: Path, model: str, dataset: str | None, preset: str | None) -> Checkpoint | None:
-    """The newest finished checkpoint of a model, trained on `dataset` and with `preset` where these are given."""
+def newest_checkpoint(
+    results: Path, model: str, dataset: str | None, preset: str | None, overrides: Mapping[str, Any] = NOTHING
+) -> Checkpoint | None:
+    """The newest finished checkpoint of a model, trained on `dataset`, with `preset` and with `overrides` where these
+    are given.
+    """
     found: list[tuple[str, Path]] = []
     for card_path in sorted((results / "checkpoints" / model).glob("*/card.json")):
         card = read_json(card_path)
-        if dataset in (None, card["dataset"]["name"]) and preset in (None, card["preset"]):
+        fits = dataset in (None, card["dataset"]["name"]) and preset in (None, card["preset"])
+        if fits and all(card["options"].get(key) == value for key, value in overrides.items()):
             found.append((card["date"], card_path.parent))
     return open_checkpoint(max(found)[1], model) if found else None

@@ -266,7 +266,7 @@ def create_backbone(name: str, image_size: int, pretrained: bool, **shape: Any) 
     except (OSError, RuntimeError, ValueError, TypeError) as error:
         if not pretrained:
             raise UserError(
-                f"timm cannot make '{name}' for images of {image_size} pixels: {_first_line(error)}"
+                f"timm cannot make '{name}' for images of {image_size} pixels: {first_line(error)}"
             ) from error
         hub_id = about.hf_hub_id if about and about.hf_hub_id else name
         raise _not_at_hand(f"encoder {name}", hub_id, error) from error
@@ -284,7 +284,7 @@ def pretrained_gpt2(name: str) -> GPT2LMHeadModel:
     model, info = loaded
     missing = [key for key in info["missing_keys"] if "crossattention" not in key and "ln_cross_attn" not in key]
     if missing:
-        raise UserError(f"{name} is no GPT-2: it lacks {_some(missing)}.")
+        raise UserError(f"{name} is no GPT-2: it lacks {some(missing)}.")
     return model
 
 
@@ -292,7 +292,7 @@ def _not_at_hand(what: str, hub_id: str, error: Exception) -> UserError:
     return UserError(
         f"The pretrained {what} is not on this machine and could not be fetched: run `hf download {hub_id}` on a "
         "machine with a network, copy its cache folder here, and set HF_HOME to it and HF_HUB_OFFLINE=1; or train "
-        f"from scratch with `--preset tiny`. ({_first_line(error)})"
+        f"from scratch with `--preset tiny`. ({first_line(error)})"
     )
 
 
@@ -314,13 +314,13 @@ def load_strict(folder: Path) -> VisionGPT2:
             )
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise UserError(
-            f"The weights in {folder} cannot be read, they are damaged, cut short or not there: {_first_line(error)}"
+            f"The weights in {folder} cannot be read, they are damaged, cut short or not there: {first_line(error)}"
         ) from error
     model, info = loaded
     for kind, what in (("missing", "lack"), ("unexpected", "have unknown"), ("mismatched", "have another shape of")):
         if keys := info[f"{kind}_keys"]:
             names = [key if isinstance(key, str) else key[0] for key in keys]
-            raise UserError(f"The weights in {folder} do not fit its config.json: they {what} {_some(names)}.")
+            raise UserError(f"The weights in {folder} do not fit its config.json: they {what} {some(names)}.")
     return model
 
 
@@ -338,11 +338,11 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
     first = sorted(names)[:3]
     rest = len(names) - len(first)
     return ", ".join(first) + (f" and {rest} more" if rest else "")
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]

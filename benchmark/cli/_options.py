@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 ModelName = Annotated[str, typer.Argument(help="A name from `bench models`.")]
 CheckpointPath = Annotated[Path | None, typer.Option("--checkpoint", help="Folder; else the newest that fits.")]
 Preset = Annotated[str | None, typer.Option("--preset", help="See `bench models NAME`; else what fits the data set.")]
+Changes = Annotated[list[str] | None, typer.Option("--set", help="key=value in place of a preset's value.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N studies; kept off leaderboards.")]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1, mps; else the best there is.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

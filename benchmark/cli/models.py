@@ -13,6 +13,7 @@ from benchmark import config
 from benchmark.cli._app import app, end
 from benchmark.cli._options import (
     AsJson,
+    Changes,
     CheckpointPath,
     DataOptions,
     Device,
@@ -38,7 +39,7 @@ def train(
     model: ModelName,
     source: DataOptions,
     preset: Preset = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="key=value in place of a preset's value.")] = None,
+    changes: Changes = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of training.")] = 0,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Delete what an earlier training left and begin anew.")
@@ -53,7 +54,7 @@ def train(
     data = source.open()
     chosen = training.choose_preset(plugin, data, preset)
     say(f"Preset: {chosen} ({'as named' if preset else f'default for {data.name}'}).")
-    overrides = training.parse_overrides(plugin.PRESETS[chosen], settings or [])
+    overrides = training.parse_overrides(plugin.PRESETS[chosen], changes or [])
     recipe = training.Recipe(model, chosen, data.name, seed, overrides)
     chosen_device = evaluate.choose_device(device) if plugin.NEEDS_IMAGES else "cpu"
     training.train(plugin, recipe, data, results, device=chosen_device, fresh=fresh)
@@ -68,6 +69,7 @@ def evaluate_command(
     split: Split = "val",
     checkpoint: CheckpointPath = None,
     preset: Preset = None,
+    changes: Changes = None,
     limit: Limit = None,
     seed: GenerationSeed = 0,
     control: Control = "",
@@ -83,7 +85,8 @@ def evaluate_command(
     MODELS.load(model)  # an unknown name is said before any work is done
     data = source.open()
     selection = evaluate.select(data, split, limit)
-    options: dict[str, Any] = {"checkpoint": checkpoint, "preset": preset, "seed": seed, "device": device}
+    options: dict[str, Any] = {"checkpoint": checkpoint, "preset": preset, "changes": changes or []}
+    options |= {"seed": seed, "device": device}
     folder = evaluate.write_reports(model, data, selection, settings, results, control=control, **options)
     scores = evaluate.score_run(folder, selection, results, MetricContext(encoder=bertscore_encoder))
     say(f"Run: {folder.path}")
@@ -105,6 +108,7 @@ def generate(
     split: Split = "val",
     checkpoint: CheckpointPath = None,
     preset: Preset = None,
+    changes: Changes = None,
     limit: Limit = None,
     seed: GenerationSeed = 0,
     control: Control = "",
@@ -115,7 +119,8 @@ def generate(
 
     settings, results = decoding.settings(), config.results_folder()
     MODELS.load(model)
-    options: dict[str, Any] = {"checkpoint": checkpoint, "preset": preset, "seed": seed, "device": device}
+    options: dict[str, Any] = {"checkpoint": checkpoint, "preset": preset, "changes": changes or []}
+    options |= {"seed": seed, "device": device}
     if images is not None:
         written = loose.describe_images(model, images, settings, results, out=out, **options)
         say(f"Wrote {written.path} ({written.n} reports).")
