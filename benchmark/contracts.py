@@ -180,6 +180,10 @@ class Example:
     reference: Reference
 
 
+def no_checkpoint(model: str) -> Path | None:
+    return None
+
+
 def read_files(paths: Sequence[Path], geometry: Geometry) -> Callable[[Path], np.ndarray]:
     """Images straight from their files, each decoded whenever it is asked for. See `TrainingJob.images`."""
     return geometry.read
@@ -205,6 +209,8 @@ class TrainingJob:
     """The default protocol's tokenizer (needs Java, which it says where it is missing)."""
     report: Callable[[str], None]
     """Tells the user a line."""
+    checkpoint: Callable[[str], Path | None] = no_checkpoint
+    """The newest finished checkpoint that another model has on this data set, by the model's name."""
     images: Callable[[Sequence[Path], Geometry], Callable[[Path], np.ndarray]] = read_files
     """Opens images: of all the files that will be asked for, the function from a path to the uint8 square (S, S), which
     raises ImageError where the file cannot be read. It may go to worker processes."""

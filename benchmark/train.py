@@ -125,7 +125,9 @@ def train(
             "options": options,
             "seed": recipe.seed,
             "dataset": {"name": dataset.name, "version": dataset.VERSION, "licence": dataset.LICENCE},
-            "fingerprint": {split: _fingerprint(of) for split, of in zip(splits, (train_set, validation), strict=False)},
+            "fingerprint": {
+                split: _fingerprint(of) for split, of in zip(splits, (train_set, validation), strict=False)
+            },
             "n": {split: len(of) for split, of in zip(splits, (train_set, validation), strict=False)},
             "augmented": {"n": len(augmented), "fingerprint": _fingerprint(augmented)},
             "dropped": {split: dict(dataset.dropped(split)) for split in splits},
@@ -147,6 +149,7 @@ def train(
                 output=output,
                 tokenize=lambda texts: protocols.load("default").tokenize(list(texts)),
                 report=say,
+                checkpoint=functools.partial(_checkpoint_of, results, dataset.name),
                 images=functools.partial(cache.open_images, results / "cache", report=say),
             )
         )
@@ -178,6 +181,11 @@ def _examples(dataset: Dataset, split: str) -> list[Example]:
 
 def _fingerprint(examples: list[Example]) -> str:
     return provenance.fingerprint([e.study for e in examples], [e.reference for e in examples])
+
+
+def _checkpoint_of(results: Path, dataset: str, model: str) -> Path | None:
+    found = newest_checkpoint(results, model, dataset, None)
+    return found.path if found else None
 
 
 def _second_readings(dataset: Dataset) -> dict[str, str]:

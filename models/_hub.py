@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
 from huggingface_hub import metadata_load, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
@@ -92,13 +93,19 @@ def _download(hub_id: str, revision: str, patterns: list[str]) -> Path:
         ) from None
     except HFValidationError:
         raise UserError(f"'{hub_id}' is neither a hub id, like google/medgemma-4b-it, nor a folder.") from None
-    except (LocalEntryNotFoundError, OfflineModeIsEnabled):
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
+        if isinstance(error.__cause__, HfHubHTTPError):
+            raise _refused(hub_id, error.__cause__) from None
         raise UserError(
             f"{hub_id} is not on this machine and the hub cannot be reached: run `hf download {hub_id}` on a machine "
             "with a network, copy its cache folder here, and set HF_HOME to it and HF_HUB_OFFLINE=1."
         ) from None
     except HfHubHTTPError as error:
-        raise UserError(f"The hub would not give {hub_id}: {first_line(error)}") from None
+        raise _refused(hub_id, error) from None
+
+
+def _refused(hub_id: str, error: Exception) -> UserError:
+    return UserError(f"The hub would not give {hub_id}: {first_line(error)}")
 
 
 def _of_folder(folder: Path, revision: str) -> Source:
@@ -122,7 +129,7 @@ def _licence(folder: Path) -> str:
     card = folder / CARD
     try:
         metadata = metadata_load(card) or {} if card.exists() else {}
-    except ValueError:  # a card whose head is no YAML states nothing
+    except (ValueError, yaml.YAMLError):  # a card whose head is no YAML states nothing
         return ""
     licence = str(metadata.get("license") or "")
     # `other` is followed by its name.

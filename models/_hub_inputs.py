@@ -15,7 +15,7 @@ from benchmark.schema import Study
 
 from ._data import ReportDataset, readable
 from ._hub_network import Parts
-from ._vision_gpt2 import IGNORED
+from ._vision_gpt2 import IGNORED, quiet
 
 LARGEST_SIDE = 4096
 """A processor that speaks of more means pixels in all."""
@@ -104,7 +104,8 @@ class PromptInputs:
                 options["add_special_tokens"] = False
         else:
             texts = [self.image_token * len(i) + prompt for i, prompt in zip(images, prompts, strict=True)]
-        features = dict(self.processor(images=[list(i) for i in images], text=texts, **options))
+        with quiet():  # PaliGemma's would rather add no image tokens itself
+            features = dict(self.processor(images=[list(i) for i in images], text=texts, **options))
         if self.begin is not None:
             features["decoder_input_ids"] = torch.full((len(images), 1), self.begin)
         return features

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from PIL import Image
 from transformers import GenerationConfig, LogitsProcessorList
 
 from benchmark import contracts
@@ -19,6 +20,7 @@ from benchmark.errors import UserError, unknown
 from benchmark.images import Geometry
 from benchmark.schema import GenerationSettings, Report, Study
 
+from ._checkpoints import finished
 from ._data import Augmentation, study_pictures
 from ._examples import open_images, with_text
 from ._history import write_atomically
@@ -140,8 +142,8 @@ class HubModel(contracts.Model):
         if options["tuning"] not in TUNINGS:
             raise unknown("tuning", options["tuning"], TUNINGS)
         weights = TUNINGS[options["tuning"]]
-        if (job.output / CARD).exists() and (job.output / (weights or CARD)).exists():
-            job.report(f"{job.output} is finished.")
+        if finished(job.output, weights or CARD):
+            job.report(f"{job.output} holds a finished training.")
             return
         source = fetch(options["hub_id"], options["revision"], options["trust_remote_code"])
         parts = open_parts(source, options["trust_remote_code"])
@@ -158,12 +160,15 @@ class HubModel(contracts.Model):
         end = _end_of_report(parts, inputs, ends)
         examples = {name: with_text(getattr(job, name), name, job) for name in ("train", "validation")}
         geometry = Geometry(card.image_size, card.keep_aspect)
+        longest = _room(parts, inputs, card, options["max_tokens"])
+        if longest < options["max_tokens"]:
+            job.report(f"Reports are cut to {longest} tokens, for which {source.name} has positions.")
         read = open_images(job, [e.study for chosen in examples.values() for e in chosen], geometry, card.views)
 
         def dataset(name: str, augmentation: Augmentation) -> PromptedDataset:
             return PromptedDataset(
                 studies=[e.study for e in examples[name]],
-                token_ids=[_encode(parts, report_text(e), end, options["max_tokens"]) for e in examples[name]],
+                token_ids=[_encode(parts, report_text(e), end, longest) for e in examples[name]],
                 read=read,
                 views=card.views,
                 seed=job.seed,
@@ -223,9 +228,7 @@ class HubModel(contracts.Model):
         return [reports[i] for i in range(len(studies))]
 
     @torch.inference_mode()
-    def _generate(
-        self, batch: dict[str, Any], settings: GenerationSettings, seeds: Sequence[int]
-    ) -> list[list[int]]:
+    def _generate(self, batch: dict[str, Any], settings: GenerationSettings, seeds: Sequence[int]) -> list[list[int]]:
         """Token ids behind the prompt, filled up to one length."""
         device, dtype = self.network.device, self.network.dtype
         inputs = {
@@ -235,7 +238,7 @@ class HubModel(contracts.Model):
         }
         begun = inputs[self.inputs.text]
         config = GenerationConfig(
-            max_new_tokens=self._room(begun.shape[1], settings.max_new_tokens),
+            max_new_tokens=_positions_left(self.parts, begun.shape[1], settings.max_new_tokens),
             num_beams=settings.num_beams,
             do_sample=False,  # SeededSampling does it
             use_cache=True,
@@ -255,18 +258,6 @@ class HubModel(contracts.Model):
         width = begun.shape[1]
         repeated = sequences.shape[1] >= width and bool((sequences[:, :width] == begun).all())
         return sequences[:, width if repeated else 0 :].tolist()
-
-    def _room(self, begun: int, wanted: int) -> int:
-        text = self.parts.config.get_text_config(decoder=True)
-        positions = getattr(text, "max_position_embeddings", None) or getattr(text, "n_positions", None)
-        if positions is None:
-            return wanted
-        if begun >= positions:
-            raise UserError(
-                f"The prompt and its images take {begun} tokens, and {self.hub_card.hub_id} has {positions} positions: "
-                "shorten the prompt, or take fewer views."
-            )
-        return min(wanted, positions - begun)
 
     def _report(self, ids: list[int]) -> Report:
         ended = next((i for i, token in enumerate(ids) if token in self.ends), None)
@@ -358,6 +349,24 @@ def _end_of_report(parts: Parts, inputs: Inputs, ends: frozenset[int]) -> int:
     after = parts.tokenizer.encode(inputs.after_answer(), add_special_tokens=False)
     usual = parts.tokenizer.eos_token_id
     return next((token for token in after if token in ends), usual if usual in ends else min(ends))
+
+
+def _positions_left(parts: Parts, begun: int, wanted: int) -> int:
+    """How many of the tokens wanted fit behind those begun. Raises UserError where none does."""
+    text = parts.config.get_text_config(decoder=True)
+    positions = getattr(text, "max_position_embeddings", None) or getattr(text, "n_positions", None)
+    if positions is not None and begun >= positions:
+        raise UserError(
+            f"The prompt and its images take {begun} tokens, and the checkpoint has {positions} positions: shorten the "
+            "prompt, or take fewer views or a smaller image_size."
+        )
+    return wanted if positions is None else min(wanted, positions - begun)
+
+
+def _room(parts: Parts, inputs: Inputs, card: Card, wanted: int) -> int:
+    blank = Image.new("RGB", (card.image_size, card.image_size))
+    begun = inputs([[blank] * card.views], [card.prompt])[inputs.text]
+    return _positions_left(parts, begun.shape[1], wanted)
 
 
 def _encode(parts: Parts, text: str, end: int, max_tokens: int) -> list[int]:

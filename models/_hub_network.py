@@ -192,10 +192,7 @@ def load_lora(network: Any, folder: Path) -> Any:
         raise UserError(f"The LoRA weights in {folder} are damaged or do not fit: {first_line(error)}") from error
     if missing := [key for key in loaded.missing_keys if "lora_" in key]:
         raise UserError(f"The LoRA weights in {folder} lack {some(missing)}.")
-    # In float32 merging changes nothing but rounding, and saves two products a layer. Lower precisions would lose much
-    # of the small difference that was learned.
-    exact = network.dtype == torch.float32 and not getattr(network, "is_quantized", False)
-    return adapted.merge_and_unload() if exact else adapted
+    return adapted  # not merged: that would change a layer that shares its weights, and round in lower precisions
 
 
 class TeacherForced(nn.Module):

@@ -36,9 +36,7 @@ class Model(HubModel):
                 f"{card.hub_id} is a '{parts.config.model_type}', which is asked with a prompt: take hub-vlm for it."
             )
         if card.indication or card.views != 1 or card.system:
-            raise UserError(
-                "hub-seq2seq reads one image and no text: indication, system and more views need hub-vlm."
-            )
+            raise UserError("hub-seq2seq reads one image and no text: indication, system and more views need hub-vlm.")
         begin = [decoder_start(parts.config), *parts.tokenizer.encode(card.prompt, add_special_tokens=False)]
         decodes = getattr(parts.config, "is_encoder_decoder", False)
         return CaptionInputs(parts.image_processor, begin, "decoder_input_ids" if decodes else "input_ids")

@@ -45,5 +45,7 @@ class Model(HubModel):
     @classmethod
     def make_inputs(cls, parts: Parts, card: Card) -> Inputs:
         if parts.config.model_type in CAPTIONING:
-            raise UserError(f"{card.hub_id} is a '{parts.config.model_type}', which is asked nothing: take hub-seq2seq.")
+            raise UserError(
+                f"{card.hub_id} is a '{parts.config.model_type}', which is asked nothing: take hub-seq2seq."
+            )
         return prompt_inputs(parts, card.hub_id, card.system, card.prompt)

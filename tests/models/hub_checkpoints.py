@@ -72,8 +72,8 @@ def vit_gpt2(folder):
     tokenizer = byte_tokenizer()
     end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
     decoder = tr.GPT2Config(
-        vocab_size=len(tokenizer), n_embd=32, n_layer=1, n_head=2, n_positions=128, bos_token_id=end, eos_token_id=end,
-        add_cross_attention=True, is_decoder=True, initializer_range=0.05, embd_pdrop=0.0, resid_pdrop=0.0, attn_pdrop=0.0,
+        vocab_size=len(tokenizer), n_embd=32, n_layer=1, n_head=2, n_positions=128, bos_token_id=end,
+        eos_token_id=end, add_cross_attention=True, is_decoder=True, initializer_range=0.05, embd_pdrop=0.0, resid_pdrop=0.0, attn_pdrop=0.0,
     )  # fmt: skip
     encoder = tr.ViTConfig(**VIT)
     config = tr.VisionEncoderDecoderConfig.from_encoder_decoder_configs(encoder, decoder)
@@ -167,7 +167,10 @@ def idefics3(folder):
     )
     processor = tr.Idefics3Processor(pictures, tokenizer, image_seq_len=1, chat_template=tokenizer.chat_template)
     network = tr.Idefics3ForConditionalGeneration(config)
-    network.generation_config.eos_token_id = [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<end_of_utterance>")]
+    network.generation_config.eos_token_id = [
+        tokenizer.eos_token_id,
+        tokenizer.convert_tokens_to_ids("<end_of_utterance>"),
+    ]
     save(folder, network, processor)
 
 
@@ -209,6 +212,10 @@ def make(kind, folder: Path):
 
 
 def save(folder, network, *others):
+    # With transformers' small initial weights no hidden state makes a token likely, and LoRA leaves this layer alone.
+    output = network.get_output_embeddings()
+    if output is not None and output.weight is not network.get_input_embeddings().weight:
+        output.weight.data.mul_(10)
     network.save_pretrained(folder)
     for each in others:
         each.save_pretrained(folder)
