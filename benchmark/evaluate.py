@@ -67,9 +67,10 @@ def find_checkpoint(
     found = training.newest_checkpoint(results, name, dataset.name, wanted, overrides)
     if found is None:
         how = (f" with preset {wanted}" if wanted else "") + (f" and {', '.join(changes)}" if changes else "")
+        say_what = " or say with --set what to make one of" if chosen in plugin.ZERO_SHOT else ""
         raise UserError(
             f"No finished checkpoint of {name} trained on {dataset.name}{how}. "
-            f"Run `bench train {name}` first, or name one with --checkpoint."
+            f"Run `bench train {name}` first, or name one with --checkpoint{say_what}."
         )
     say(f"Checkpoint: {found.path} (the newest of {name} for {dataset.name}).")
     return found

@@ -273,7 +273,7 @@ class HubModel(contracts.Model):
             "hub_id": Path(self.hub_card.hub_id).name if local else self.hub_card.hub_id,
             "dtype": str(self.network.dtype).removeprefix("torch."),
             "images": self.hub_card.images,
-            "parameters": sum(weight.numel() for weight in self.network.parameters()),
+            "parameters": self.network.num_parameters(),  # of packed 4-bit weights too
         }
 
 

@@ -130,7 +130,9 @@ def test_the_hub_s_cache_serves_as_a_folder_does(kind, hub_folder, make, phantom
 
 
 def test_the_indication_is_read_where_it_is_asked_for(hub_folder, make, phantom):
-    studies = [replace(s, context={"indication": text}) for s in phantom.studies("test") for text in ("Fever.", "A b c")]
+    studies = [
+        replace(s, context={"indication": text}) for s in phantom.studies("test") for text in ("Fever.", "A b c")
+    ]
     assert prompt_of(studies[0], "Report.", False) == "Report."
     assert prompt_of(studies[0], "Report.", True) == "Report.\nIndication: Fever."
     assert prompt_of(studies[0], "For {indication} report.", True) == "For Fever. report."
@@ -258,7 +260,9 @@ def test_weights_that_lack_a_tensor_are_refused(hub_folder, make, tmp_path, phan
 def test_a_checkpoint_of_text_alone_is_refused(make, tmp_path):
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    GPT2LMHeadModel(GPT2Config(n_embd=8, n_layer=1, n_head=1, vocab_size=20, n_positions=8)).save_pretrained(tmp_path / "t")
+    GPT2LMHeadModel(GPT2Config(n_embd=8, n_layer=1, n_head=1, vocab_size=20, n_positions=8)).save_pretrained(
+        tmp_path / "t"
+    )
     for name in ("hub-vlm", "hub-seq2seq"):
         with pytest.raises(UserError, match="does not turn an image into text"):
             make(name, "zero-shot", tmp_path / "t")
@@ -304,4 +308,53 @@ def test_code_of_its_own_runs_only_when_asked(hub_folder, make, tmp_path, phanto
     assert not mark.exists()
     folder, studies = make("hub-vlm", "zero-shot", copy, trust_remote_code=True), phantom.studies("test")
     assert mark.exists()
-    assert write("hub-vlm", folder, studies) == write("hub-vlm", make("hub-vlm", "zero-shot", hub_folder("llava")), studies)
+    assert write("hub-vlm", folder, studies) == write(
+        "hub-vlm", make("hub-vlm", "zero-shot", hub_folder("llava")), studies
+    )
+
+
+# --- as people call it --------------------------------------------------------------------------------------------
+
+
+def test_one_command_runs_a_hub_checkpoint_on_a_data_set_without_training_split(
+    hub_folder, phantom, tmp_path, call_bench
+):
+    rows = [f"{s.study_id},{s.patient_id},test,{s.views[0].path},PA,Clear.,Normal." for s in phantom.studies("test")]
+    (tmp_path / "data").mkdir()
+    for study in phantom.studies("test"):
+        shutil.copy(study.views[0].path, tmp_path / "data")
+    rows = [row.replace(str(phantom.studies("test")[i].views[0].path.parent) + "/", "") for i, row in enumerate(rows)]
+    header = "study_id,patient_id,split,image,view,findings,impression"
+    (tmp_path / "data" / "studies.csv").write_text("\n".join([header, *rows]) + "\n")
+    results = tmp_path / "results"
+    where = ("--dataset", "own", "--root", tmp_path / "data", "--split", "test", "--device", "cpu")
+    words = ("--max-new-tokens", 6)
+
+    status, _, said = call_bench(results, "generate", "hub-vlm", *where)
+    assert status == 1 and "No finished checkpoint of hub-vlm" in said
+
+    chosen = ("--set", f"hub_id={hub_folder('llava')}", "--set", "prompt=What is seen?")
+    status, _, said = call_bench(results, "generate", "hub-vlm", *where, *words, *chosen)
+    assert status == 0, said
+    (run,) = results.glob("runs/*/test/hub-vlm/*/run.json")
+    record = json.loads(run.read_text())
+    assert record["card"]["prompt"] == "What is seen?" and record["card"]["licence"] == "apache-2.0"
+    assert record["trained_on"]["n"] == {} and record["n"] == 2
+
+    # The same again is there already; without --set the newest is taken, for loose pictures too.
+    for more in (chosen, ()):
+        assert call_bench(results, "generate", "hub-vlm", *where, *words, *more)[0] == 0
+    assert len(list(results.glob("runs/*/test/hub-vlm/*"))) == 1
+    loose = ("--images", tmp_path / "data", "--out", tmp_path / "out.jsonl", "--device", "cpu")
+    status, _, said = call_bench(results, "generate", "hub-vlm", *loose, *words)
+    assert status == 0 and len((tmp_path / "out.jsonl").read_text().splitlines()) == 2, said
+
+    checkpoint = next((results / "checkpoints" / "hub-vlm").iterdir())
+    status, _, said = call_bench(results, "generate", "hub-vlm", *where, *chosen, "--checkpoint", checkpoint)
+    assert status == 1 and "--set would choose another" in said
+    status, _, said = call_bench(results, "generate", "hub-vlm", *where, "--set", "hub_id=./nowhere")
+    assert status == 1 and "No such folder: ./nowhere." in said
+    status, _, said = call_bench(
+        results, "train", "hub-vlm", *where[:4], "--preset", "lora", *chosen, "--device", "cpu"
+    )
+    assert status == 1 and "split" in said and "Traceback" not in said

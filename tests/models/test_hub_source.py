@@ -69,7 +69,9 @@ class Hub(http.server.BaseHTTPRequestHandler):
 def server(cache, monkeypatch):
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub) as found:
         threading.Thread(target=found.serve_forever, daemon=True).start()
-        monkeypatch.setattr(hub, "ENDPOINT", f"http://127.0.0.1:{found.server_port}")
+        address = f"http://127.0.0.1:{found.server_port}"
+        monkeypatch.setattr(hub, "ENDPOINT", address)
+        monkeypatch.setattr(hub, "HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/resolve/{revision}/{filename}")
         monkeypatch.setattr(hub, "HF_HUB_OFFLINE", False)
         yield
         found.shutdown()
