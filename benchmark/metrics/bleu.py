@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 
 from benchmark import contracts
-from benchmark.metrics import _mean
+from benchmark.metrics import _mean, _pairs
 
 ORDER = 4
 TINY, SMALL = 1e-15, 1e-9
@@ -38,12 +38,7 @@ class Metric(contracts.Metric):
         return f"bleu|order:{ORDER}|smooth:none|len:closest|level:{self.level}|impl:pycocoevalcap-{version}"
 
     def rows(self, hypotheses: Sequence[str], references: Sequence[str]) -> np.ndarray:
-        from pycocoevalcap.bleu.bleu_scorer import cook_refs, cook_test
-
-        rows = np.zeros((len(hypotheses), 2 * ORDER + 2))
-        for row, hypothesis, reference in zip(rows, hypotheses, references, strict=True):
-            counts = cook_test(hypothesis, cook_refs([reference], n=ORDER), eff="closest", n=ORDER)
-            row[:] = *counts["correct"], *counts["guess"], counts["testlen"], counts["reflen"]
+        rows = _pairs.each_once(hypotheses, references, _count)
         if self.level == "corpus":
             return rows
         return np.column_stack([*_bleu(rows), np.ones(len(rows))])
@@ -52,6 +47,16 @@ class Metric(contracts.Metric):
         if self.level == "corpus":
             return dict(zip(self.KEYS, _bleu(sums), strict=True))
         return {key: _mean.mean(sums, column) for column, key in enumerate(self.KEYS)}
+
+
+def _count(pairs: Sequence[_pairs.Pair]) -> np.ndarray:
+    from pycocoevalcap.bleu.bleu_scorer import cook_refs, cook_test
+
+    rows = np.zeros((len(pairs), 2 * ORDER + 2))
+    for row, (hypothesis, reference) in zip(rows, pairs, strict=True):
+        counts = cook_test(hypothesis, cook_refs([reference], n=ORDER), eff="closest", n=ORDER)
+        row[:] = *counts["correct"], *counts["guess"], counts["testlen"], counts["reflen"]
+    return rows
 
 
 def _bleu(sums: np.ndarray) -> list[np.ndarray]:

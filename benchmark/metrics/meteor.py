@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from benchmark import contracts
-from benchmark.metrics import _mean, _meteor_jar
+from benchmark.metrics import _mean, _meteor_jar, _pairs
 
 ALPHA, BETA, GAMMA, DELTA = 0.85, 0.20, 0.60, 0.75
 """METEOR 1.5's `rank` parameters for English: balance of recall, shape and weight of the fragmentation penalty, and
@@ -59,15 +59,17 @@ class Metric(contracts.Metric):
 
     def rows(self, hypotheses: Sequence[str], references: Sequence[str]) -> np.ndarray:
         """Raises Unavailable where Java or the jar is missing, or Java fails."""
-        rows = np.zeros((len(hypotheses), _meteor_jar.COLUMNS))
-        for row, hypothesis, reference in zip(rows, hypotheses, references, strict=True):
-            words = hypothesis.split(" ")
-            row[:] = self._jar.statistics(" ".join(words[:ALIGNED]), reference)
-            row[0] += max(0, len(words) - ALIGNED)
+        rows = _pairs.each_once(hypotheses, references, self._statistics)
         matched = rows[:, MATCHES].reshape(-1, 8, 2).sum(axis=1)
         whole = (matched == rows[:, LENGTH]).all(axis=1) & (rows[:, CHUNKS] == 1)
         rows[whole, CHUNKS] = 0
         return rows if self.level == "corpus" else _mean.rows(_meteor(rows))
+
+    def _statistics(self, pairs: Sequence[_pairs.Pair]) -> np.ndarray:
+        cut = [(_first_words(hypothesis, ALIGNED), reference) for hypothesis, reference in pairs]
+        rows = self._jar.statistics(cut)
+        rows[:, 0] += [max(0, hypothesis.count(" ") + 1 - ALIGNED) for hypothesis, _ in pairs]
+        return rows
 
     def aggregate(self, sums: np.ndarray) -> dict[str, np.ndarray]:
         return {"meteor": _meteor(sums) if self.level == "corpus" else _mean.mean(sums)}
@@ -85,6 +87,10 @@ def _meteor(sums: np.ndarray) -> np.ndarray:
     mean = _ratio(precision * recall, (1 - ALPHA) * recall + ALPHA * precision)
     fragmentation = _ratio(sums[..., CHUNKS], sums[..., WORD_MATCHES].sum(axis=-1) / 2)
     return np.maximum(0.0, mean * (1 - GAMMA * fragmentation**BETA))
+
+
+def _first_words(text: str, n: int) -> str:
+    return " ".join(text.split(" ", n)[:n])
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from benchmark import contracts
-from benchmark.metrics import _mean
+from benchmark.metrics import _mean, _pairs
 
 ORDER = 2
 EPSILON = 0.1
@@ -33,7 +33,10 @@ class Metric(contracts.Metric):
         return f"sentence_bleu|order:{ORDER}|smooth:method1|epsilon:{EPSILON:g}|level:mean|version:1"
 
     def rows(self, hypotheses: Sequence[str], references: Sequence[str]) -> np.ndarray:
-        return _mean.rows(_bleu(_words(h), _words(r)) for h, r in zip(hypotheses, references, strict=True))
+        def score(pairs: Sequence[_pairs.Pair]) -> np.ndarray:
+            return _mean.rows(_bleu(_words(hypothesis), _words(reference)) for hypothesis, reference in pairs)
+
+        return _pairs.each_once(hypotheses, references, score)
 
     def aggregate(self, sums: np.ndarray) -> dict[str, np.ndarray]:
         return {"bleu_2": _mean.mean(sums)}
