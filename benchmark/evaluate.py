@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark import generate, licence, provenance, registry
+from benchmark import generate, licence, provenance, registry, released
 from benchmark import train as training
 from benchmark.console import progress, say
 from benchmark.contracts import Dataset, MetricContext, Model
-from benchmark.errors import UserError
+from benchmark.errors import UserError, unknown
 from benchmark.novelty import TrainingTexts
 from benchmark.schema import SECTIONS, GenerationSettings, Prediction, Reference, Study
 from benchmark.store import RunFolder, exclusive, read_json, write_json, write_text
@@ -37,14 +37,20 @@ def choose_device(given: str | None) -> str:
 
 
 def find_checkpoint(
-    name: str, plugin: type[Model], dataset: Dataset, given: Path | None, preset: str | None, results: Path
+    name: str,
+    plugin: type[Model],
+    dataset: Dataset,
+    given: Path | None,
+    preset: str | None,
+    results: Path,
+    words: str = "",
 ) -> training.Checkpoint:
     """The checkpoint named, or the newest one that fits; models that train in seconds are trained now.
 
     Raises UserError where there is none.
     """
     if given is not None:
-        return training.open_checkpoint(given, name)
+        return named_checkpoint(name, plugin, given, results, words)
     if plugin.INSTANT:
         recipe = training.Recipe(name, training.choose_preset(plugin, dataset, preset), dataset.name, 0, {})
         try:
@@ -61,6 +67,17 @@ def find_checkpoint(
         )
     say(f"Checkpoint: {found.path} (the newest of {name} for {dataset.name}).")
     return found
+
+
+def named_checkpoint(
+    name: str, plugin: type[Model], given: Path, results: Path, words: str = ""
+) -> training.Checkpoint:
+    """A checkpoint folder, or that of a file of released weights (`released.adopt`). Raises UserError as both do."""
+    if given.is_file():
+        return released.adopt(plugin, name, given, results, words)
+    if words:
+        raise UserError(f"--tokenizer is for files of released weights; the folder {given} holds its own.")
+    return training.open_checkpoint(given, name)
 
 
 @dataclass(frozen=True)
@@ -107,18 +124,20 @@ def write_reports(
     results: Path,
     *,
     checkpoint: Path | None = None,
+    words: str = "",
     preset: str | None = None,
     seed: int = 0,
     control: str = "",
     device: str | None = None,
 ) -> RunFolder:
-    """Generate (or complete, or find) the run of a model on a selection."""
+    """Generate (or complete, or find) the run of a model on a selection; `words` as in `Model.load_released`."""
     if control not in generate.CONTROLS:
         raise UserError(f"--control takes {' or '.join(filter(None, generate.CONTROLS))}, not '{control}'.")
     plugin: type[Model] = registry.MODELS.load(name)
     if reason := training.misfit(plugin, dataset):
         raise UserError(f"{name} does not fit {dataset.name}: {reason}.")
-    found = find_checkpoint(name, plugin, dataset, checkpoint, preset, results)
+    found = find_checkpoint(name, plugin, dataset, checkpoint, preset, results, words)
+    uses = plugin.uses(found.card["options"])
     chosen_device = choose_device(device) if plugin.NEEDS_IMAGES else "cpu"
     plan = generate.RunPlan(
         model=name,
@@ -138,7 +157,8 @@ def write_reports(
         "reports_root": str(dataset.reports_root or ""),
         "data_options": dataset.options,
         "layout": dataset.layout,
-        "note": plugin.NOTE,
+        "note": "; ".join(filter(None, (plugin.NOTE, _reads(uses)))),
+        "uses": uses,
         "checkpoint_name": found.path.name,
         "trained_on": {key: found.card[key] for key in ("dataset", "fingerprint", "n", "seed", "options")},
         "history": read_history(found.path / "history.csv"),
@@ -151,6 +171,12 @@ def write_reports(
         return plugin.load(found.path, chosen_device)
 
     return generate.run(plan, dataset, selection.studies, load, results, facts, progress)
+
+
+def _reads(uses: Sequence[str]) -> str:
+    """What a reader of a table must know of what a model reads besides the images."""
+    context = [name for name in uses if name != "images"]
+    return f"reads the {' and the '.join(context)}" if context else ""
 
 
 def _image_fingerprint(selection: Selection, views: int) -> str:
@@ -235,6 +261,7 @@ def aggregate(run: Mapping[str, Any], scores: Mapping[str, Any]) -> dict[str, An
     code = run["code"]
     return {
         **{key: run[key] for key in keys},
+        "uses": run.get("uses", []),
         "image_fingerprint": run["images"],
         "settings_id": provenance.digest(run["settings"])[:8],
         "commit": code["commit"] + ("+changes" if code["dirty"] else ""),
@@ -269,6 +296,17 @@ def describe(
 
 def _mean_words(texts: Iterable[str]) -> float:
     return statistics.fmean(len(text.split()) for text in texts)
+
+
+def named_settings(plugin: type[Model], name: str | None, given: Mapping[str, Any]) -> GenerationSettings:
+    """A model's named settings (`Model.DECODINGS`) with the given ones, where not None, in place of theirs.
+
+    Raises UserError for impossible values or an unknown name.
+    """
+    if name is not None and name not in plugin.DECODINGS:
+        raise unknown("decoding", name, plugin.DECODINGS)
+    named = plugin.DECODINGS[name] if name else {}
+    return default_settings(**{**named, **{key: value for key, value in given.items() if value is not None}})
 
 
 def default_settings(**given: Any) -> GenerationSettings:

@@ -103,7 +103,9 @@ def write_predictions(
 
 
 def predict(model: Model, batch: Sequence[Study], settings: GenerationSettings, seed: int) -> list[Prediction]:
-    """Predictions for one batch, split into sections."""
+    """Predictions for one batch, split into sections. Raises UserError for a prompt that the model does not take."""
+    if settings.prompt and not model.TAKES_PROMPT:
+        raise UserError("This model takes no prompt: its reports cannot begin with given words.")
     began = time.perf_counter()
     reports = model.generate(batch, settings, [study_seed(seed, study.study_id) for study in batch])
     seconds = (time.perf_counter() - began) / len(batch)
@@ -121,6 +123,7 @@ def _prediction(study: Study, report: Report, seconds: float) -> Prediction:
         round(seconds, 4),
         report.n_tokens,
         report.truncated,
+        report.unread,
     )
 
 
@@ -169,6 +172,7 @@ def run(
             "seconds": {"load": round(loaded - began, 3), "generate": round(sum(p.seconds for p in predictions), 3)},
             "peak_memory_mb": provenance.peak_memory_mb(),
             "n_errors": sum(bool(p.error) for p in predictions),
+            "n_unread_views": sum(len(p.unread) for p in predictions),
             "n_truncated": sum(p.truncated for p in predictions),
         }
         write_json(folder.record, record)

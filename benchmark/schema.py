@@ -14,6 +14,9 @@ from typing import Any
 SCHEMA = 1
 """Version of every file format below; raised when a field changes its meaning."""
 
+LATER = {"later": True}
+"""Metadata of a field that came after records were hashed: as long as it is not used, their hashes stay."""
+
 SECTIONS = ("findings", "impression", "report")
 """What can be scored: a section alone, or both joined (`report`)."""
 
@@ -113,6 +116,8 @@ class Report:
     """True where the model was cut off at the token limit instead of ending by itself."""
     error: str = ""
     """Why there is no report (an image that cannot be read); the study then counts as an empty report."""
+    unread: tuple[str, ...] = ()
+    """Further views that could not be read, a sentence each: the report was written from the others."""
 
 
 @dataclass(frozen=True)
@@ -130,6 +135,8 @@ class Prediction:
     """Share of its batch's time."""
     n_tokens: int = 0
     truncated: bool = False
+    unread: tuple[str, ...] = ()
+    """As in Report."""
 
     def section(self, name: str) -> str:
         """The text scored as `name`. Unlike a reference's, a report with one section only is still a report."""
@@ -152,14 +159,22 @@ class GenerationSettings:
     repetition_penalty: float = 1.0
     batch_size: int = 16
     """Fixed batches of the sorted studies, so that a resumed run computes what an undisturbed one does."""
+    prompt: str = field(default="", metadata=LATER)
+    """What every report begins with; the model goes on from there."""
 
 
 def to_dict(record: Any) -> dict[str, Any]:
-    """A record as plain JSON types."""
-    return {key: _plain(value) for key, value in dataclasses.asdict(record).items()}
+    """A record as plain JSON types. A field that is LATER stands there only where it is used."""
+    return {
+        each.name: _plain(getattr(record, each.name))
+        for each in dataclasses.fields(record)
+        if each.metadata != LATER or getattr(record, each.name) != each.default
+    }
 
 
 def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return to_dict(value)
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, Mapping):
@@ -175,4 +190,5 @@ def prediction_from_dict(data: Mapping[str, Any]) -> Prediction:
     for name in ("study_id", "text", "findings", "impression"):
         if name not in data:
             raise KeyError(name)
-    return Prediction(**{k: v for k, v in data.items() if k in known})
+    given = {k: v for k, v in data.items() if k in known}
+    return Prediction(**{**given, "unread": tuple(given.get("unread", ()))})

@@ -23,6 +23,7 @@ from benchmark.cli._options import (
     ModelName,
     Preset,
     Split,
+    Words,
     grouped,
 )
 from benchmark.cli.scores import print_board, print_scores
@@ -67,6 +68,7 @@ def evaluate_command(
     decoding: GenerationOptions,
     split: Split = "val",
     checkpoint: CheckpointPath = None,
+    tokenizer: Words = "",
     preset: Preset = None,
     limit: Limit = None,
     seed: GenerationSeed = 0,
@@ -79,11 +81,12 @@ def evaluate_command(
     from benchmark import evaluate
     from benchmark.contracts import MetricContext
 
-    settings, results = decoding.settings(), config.results_folder()
-    MODELS.load(model)  # an unknown name is said before any work is done
+    # An unknown name is said before any work is done.
+    settings, results = decoding.settings(MODELS.load(model)), config.results_folder()
     data = source.open()
     selection = evaluate.select(data, split, limit)
-    options: dict[str, Any] = {"checkpoint": checkpoint, "preset": preset, "seed": seed, "device": device}
+    options: dict[str, Any] = {"checkpoint": checkpoint, "words": tokenizer, "preset": preset, "seed": seed}
+    options["device"] = device
     folder = evaluate.write_reports(model, data, selection, settings, results, control=control, **options)
     scores = evaluate.score_run(folder, selection, results, MetricContext(encoder=bertscore_encoder))
     say(f"Run: {folder.path}")
@@ -104,6 +107,7 @@ def generate(
     out: Annotated[Path | None, typer.Option("--out", help="With --images: the JSONL file to write.")] = None,
     split: Split = "val",
     checkpoint: CheckpointPath = None,
+    tokenizer: Words = "",
     preset: Preset = None,
     limit: Limit = None,
     seed: GenerationSeed = 0,
@@ -113,9 +117,9 @@ def generate(
     """Write reports: the first half of `eval`, or for a folder of loose pictures."""
     from benchmark import evaluate, loose
 
-    settings, results = decoding.settings(), config.results_folder()
-    MODELS.load(model)
-    options: dict[str, Any] = {"checkpoint": checkpoint, "preset": preset, "seed": seed, "device": device}
+    settings, results = decoding.settings(MODELS.load(model)), config.results_folder()
+    options: dict[str, Any] = {"checkpoint": checkpoint, "words": tokenizer, "preset": preset, "seed": seed}
+    options["device"] = device
     if images is not None:
         written = loose.describe_images(model, images, settings, results, out=out, **options)
         say(f"Wrote {written.path} ({written.n} reports).")
@@ -145,13 +149,19 @@ def quickstart(
 
 
 def _report_errors(folder: Any) -> int:
-    errors = {p.study_id: p.error for p in folder.read().values() if p.error}
-    return _say_errors(errors)
+    predictions = folder.read().values()
+    n_unread = _say_some({p.study_id: " ".join(p.unread) for p in predictions if p.unread}, "Not all views read of")
+    return n_unread + _say_errors({p.study_id: p.error for p in predictions if p.error})
 
 
 def _say_errors(errors: Mapping[str, str]) -> int:
-    for study, error in list(errors.items())[:5]:
-        say(f"No report for {study}: {error}")
-    if len(errors) > 5:
-        say(f"… and {len(errors) - 5} more without a report; all are in predictions.jsonl.")
-    return len(errors)
+    return _say_some(errors, "No report for")
+
+
+def _say_some(sentences: Mapping[str, str], what: str) -> int:
+    """Tell of the first studies; returns how many there are."""
+    for study, sentence in list(sentences.items())[:5]:
+        say(f"{what} {study}: {sentence}")
+    if len(sentences) > 5:
+        say(f"{what} {len(sentences) - 5} more; all are in predictions.jsonl.")
+    return len(sentences)

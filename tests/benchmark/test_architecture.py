@@ -36,7 +36,8 @@ MAY_IMPORT = {
     "_headings": "_mimic_sections",
     "sections": "_mimic_sections _headings",
     "contracts": RECORDS,
-    "registry": "errors",
+    "plugin_source": "",
+    "registry": "errors plugin_source",
     "config": "errors",
     "_dicom": "errors",
     "images": "errors _dicom",
@@ -62,10 +63,12 @@ MAY_IMPORT = {
     "leaderboard": f"{RECORDS} store statistics pairs",
     # Stages put together.
     "opening": f"{TOOLS} store provenance",
-    "evaluate": f"{TOOLS} store licence novelty slices provenance protocols generate train score",
+    "released": f"{RECORDS} contracts console store provenance train",
+    "evaluate": f"{TOOLS} store released licence novelty slices provenance protocols generate train score",
     "predictions_in": f"{RECORDS} sections",
     "matching": f"{RECORDS} contracts protocols predictions_in",
     "rescore": f"{TOOLS} store provenance protocols predictions_in matching score opening evaluate",
+    "cards": f"{TOOLS}",
     "loose": f"{TOOLS} store generate train evaluate",
     "quickstart": f"{TOOLS} train score leaderboard opening evaluate compare",
     "compare": f"{TOOLS} store licence score statistics pairs paired scored_runs leaderboard",
@@ -73,9 +76,11 @@ MAY_IMPORT = {
     "speed": "cache images provenance store",
     "inspection": f"{RECORDS} contracts console store provenance novelty images",
     "cli": f"{TOOLS} store licence inspection rexrank leaderboard opening evaluate train rescore loose quickstart "
-    "protocols doctor speed labeler compare scored_runs published",
+    "cards protocols doctor speed labeler compare scored_runs published",
     "__main__": "cli",
-    "__init__": "",
+    # What Python code is offered.
+    "api": f"{TOOLS} generate score train evaluate",
+    "__init__": "api",
 }
 """By module or package of benchmark/: the others that it may import anywhere in its code. The packages may import
 themselves, all may import `benchmark` (for its version)."""
@@ -90,8 +95,9 @@ OWN_PACKAGE = ("protocols", "metrics", "cli", "inspection", "labeler", "speed")
 """Places in the table that are packages, whose modules import one another."""
 
 STANDARD_LIBRARY_ONLY = (
-    "errors licence schema sections _mimic_sections _headings registry contracts config java provenance".split()
-)
+    "errors licence schema sections _mimic_sections _headings registry plugin_source contracts config java provenance "
+    "cards"
+).split()
 THIRD_PARTY_AT_IMPORT = {
     **dict.fromkeys(("statistics", "paired", "scored_runs", "score", "cache"), {"numpy"}),
     **dict.fromkeys(("images", "_dicom", "speed"), {"numpy", "PIL"}),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import schema
+from benchmark import generate, schema
 from benchmark.schema import GenerationSettings, Prediction, Reference, Study, View
 
 
@@ -38,7 +38,7 @@ def test_records_are_frozen(record):
 
 
 def test_prediction_survives_json():
-    made = Prediction("s1", "Findings: ä “quoted”\u2028\n", "ä", "", "broken", 1.5, 7, True)
+    made = Prediction("s1", "Findings: ä “quoted”\u2028\n", "ä", "", "broken", 1.5, 7, True, ("b.png is empty.",))
     line = json.dumps(schema.to_dict(made), ensure_ascii=False)
     assert "\n" not in line
     assert schema.prediction_from_dict(json.loads(line)) == made
@@ -72,3 +72,13 @@ def test_to_dict_gives_plain_json_types():
 def test_a_study_has_no_field_for_the_reference():
     fields = {field.name for field in dataclasses.fields(Study)} | {field.name for field in dataclasses.fields(View)}
     assert not fields & {"findings", "impression", "report", "reference", "labels", "text"}
+
+
+def test_a_field_that_came_later_is_written_where_it_is_used():
+    """So that what was hashed before it came keeps its hash."""
+    settings = GenerationSettings()
+    assert "prompt" not in schema.to_dict(settings)
+    assert schema.to_dict(dataclasses.replace(settings, prompt="Findings:"))["prompt"] == "Findings:"
+    plan = generate.RunPlan("m", "p", "c", "d", "val", "f", settings, 0)
+    assert plan.run_id == "4b4fe04ee60a"  # as before there were prompts
+    assert dataclasses.replace(plan, settings=dataclasses.replace(settings, prompt="x")).run_id != plan.run_id

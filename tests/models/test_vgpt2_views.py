@@ -113,6 +113,7 @@ def test_a_view_that_cannot_be_read_is_left_out(trained, tmp_path):
         [0, 1],
     )
     assert first.text == f"Findings: {REPORTS[0]}" and not first.error
+    assert first.unread == (f"{torn.path} is empty (0 bytes).",)
     assert "torn.png is empty" in last.error and last.text == ""
 
 
