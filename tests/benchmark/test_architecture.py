@@ -73,7 +73,7 @@ MAY_IMPORT = {
     "quickstart": f"{TOOLS} train score leaderboard opening evaluate compare",
     "compare": f"{TOOLS} store licence score statistics pairs paired scored_runs leaderboard",
     "doctor": f"{TOOLS} provenance java",
-    "speed": "cache images provenance store",
+    "speed": f"{RECORDS} contracts registry cache images provenance store",
     "inspection": f"{RECORDS} contracts console store provenance novelty images",
     "cli": f"{TOOLS} store licence inspection rexrank leaderboard opening evaluate train rescore loose quickstart "
     "cards protocols doctor speed labeler compare scored_runs published",
@@ -100,7 +100,8 @@ STANDARD_LIBRARY_ONLY = (
 ).split()
 THIRD_PARTY_AT_IMPORT = {
     **dict.fromkeys(("statistics", "paired", "scored_runs", "score", "cache"), {"numpy"}),
-    **dict.fromkeys(("images", "_dicom", "speed"), {"numpy", "PIL"}),
+    **dict.fromkeys(("images", "_dicom"), {"numpy", "PIL"}),
+    "speed": {"numpy", "PIL", "safetensors", "timm", "torch", "transformers"},
     "cli": {"typer"},
 }
 """What a module of benchmark/ outside metrics/ may import at its head; the others none."""
