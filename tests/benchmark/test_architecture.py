@@ -1,10 +1,13 @@
 """Who may import whom, what the light commands load, and the registry."""
 
 import ast
+import importlib.metadata
 import json
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -395,3 +398,18 @@ def test_the_project_registers_what_its_folders_hold():
         assert kind.names() == sorted(files)
         for name in kind.names():
             assert kind.summary(name).endswith("."), f"{folder}/{name} has no summary line"
+
+
+def test_every_package_that_is_imported_is_declared():
+    """What is merely at hand in somebody's environment is not there on a fresh machine."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    declared = {_plain(re.match(r"[\w.-]+", line).group()) for lines in lists for line in lines}
+    providers = importlib.metadata.packages_distributions()
+    used = {name for module in MODULES for name in third_party(module, at_head=False)}
+    undeclared = {name for name in used if not declared & {_plain(one) for one in providers.get(name, [name])}}
+    assert not undeclared
+
+
+def _plain(distribution):
+    return re.sub(r"[-_.]+", "-", distribution).lower()
