@@ -276,6 +276,8 @@ class Metric(ABC):
     HIGHER_IS_BETTER: ClassVar[bool] = True
     IN_DEFAULT: ClassVar[bool] = True
     """False for a metric that only those protocols use that name it."""
+    PARALLEL: ClassVar[bool] = False
+    """True where all cores work for it. Such a metric runs last, when what others started beside it is done."""
 
     def __init__(self, context: MetricContext = MetricContext()):
         self.context = context

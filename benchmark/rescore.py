@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmark import evaluate, matching, opening, predictions_in, provenance
 from benchmark.console import progress, say
-from benchmark.contracts import Dataset, MetricContext
+from benchmark.contracts import Dataset, Metric, MetricContext
 from benchmark.errors import UserError
 from benchmark.matching import Row
 from benchmark.predictions_in import Text, Texts
@@ -155,9 +155,11 @@ def _score(hypotheses: Texts, references: _References, order: Order) -> dict[str
         if order.section and order.section not in protocol.sections:
             say(f"{protocol.name}: scored on {order.section}, but its source scores {' or '.join(protocol.sections)}.")
     matched = [_matched(hypotheses, protocol, references, order.missing) for protocol in chosen]
+    # All made before any is used: metrics that live at a time share Java and the encoder.
+    metrics = [protocol.metrics(order.context) for protocol in chosen]
     found = {
-        protocol.name: {"section": references.section(protocol), **_scored(protocol, pairs, order)}
-        for protocol, pairs in zip(chosen, matched, strict=True)
+        protocol.name: {"section": references.section(protocol), **_scored(protocol, pairs, order, its)}
+        for protocol, pairs, its in zip(chosen, matched, metrics, strict=True)
     }
     refusals = [scored["refused"] for scored in found.values()]
     if all(refusals):
@@ -191,10 +193,9 @@ def _matched(hypotheses: Texts, protocol: Protocol, references: _References, pol
     return matching.match(hypotheses, rows, references.known, references.canonical, write, policy)
 
 
-def _scored(protocol: Protocol, pairs: matching.Pairs, order: Order) -> dict[str, Any]:
+def _scored(protocol: Protocol, pairs: matching.Pairs, order: Order, metrics: Sequence[Metric]) -> dict[str, Any]:
     from benchmark import score
 
-    metrics = protocol.metrics(order.context)
     with progress(f"{protocol.name}: scoring", len(metrics)) as advance:
         scored = score.score_pairs(
             [row.study_id for row in pairs.rows],

@@ -161,7 +161,7 @@ def score_pairs(
     texts = _Texts(written, [references[i] for i in kept], protocol)
     rows: dict[str, np.ndarray] = {}
     results: dict[str, _Result] = {}
-    for metric in metrics:
+    for metric in sorted(metrics, key=lambda metric: metric.PARALLEL):
         name = metric_name(metric)
         results[name] = result = _run(metric, texts)
         if result.rows is not None:

@@ -57,22 +57,21 @@ class Embedder:
         for start in range(0, len(ordered), size):
             batch = ordered[start : start + size]
             padded, _, mask = padding([tokens[text] for text in batch], tokenizer.pad_token_id)
-            for text, embedding in zip(batch, self._encode(model, padded, mask), strict=True):
+            with torch.inference_mode():
+                embeddings = model(padded.to(self._device), attention_mask=mask.to(self._device))[0].cpu()
+            for text, embedding in zip(batch, embeddings, strict=True):
                 weights = torch.tensor([float(token not in special) for token in tokens[text]])
                 found[text] = embedding[: len(weights)], weights
         return found
 
-    def _encode(self, model: Any, padded: Any, mask: Any) -> Any:
-        import torch
-
-        reduced = self._precision == "bf16"
-        device = self._device.partition(":")[0]
-        with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=reduced):
-            return model(padded.to(self._device), attention_mask=mask.to(self._device))[0].float().cpu()
-
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
-        return self._encoder.load(self._layer, self._device)
+        model, tokenizer = self._encoder.load(self._layer, self._device)
+        if self._precision == "bf16":
+            from benchmark.metrics._bf16 import reduced
+
+            model = reduced(model)
+        return model, tokenizer
 
 
 _ALIVE: weakref.WeakValueDictionary[tuple[str, int, str, str], Embedder] = weakref.WeakValueDictionary()

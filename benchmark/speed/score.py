@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import random
 import re
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,8 +21,14 @@ from benchmark.errors import UserError
 from benchmark.speed import measure
 
 LIBRARIES = "pycocoevalcap, rouge-score, bert-score"
-METRICS = ("bleu", "rouge-l", "rouge-l-coco", "cider", "meteor", "bertscore")
+METRICS = ("bleu", "cider", "rouge-l", "rouge-l-coco", "meteor", "bertscore")
 ALL, REST = "all", "tokens and the rest"
+
+IMPORTED = (
+    "bert_score.utils nltk.stem.porter pycocoevalcap.cider.cider rapidfuzz.distance rouge_score.rouge_scorer "
+    "transformers.models.bert.modeling_bert transformers.models.auto.tokenization_auto"
+).split()
+"""By either way: before its clock runs."""
 
 TOLERANCE = 1e-6
 """Of every value against the libraries'."""
@@ -45,6 +52,8 @@ class Scored:
     """By metric, and `ALL` and `REST`."""
     values: dict[str, list[float]] = field(default_factory=lambda: {metric: [] for metric in METRICS})
     """By metric: its values of one system after the other."""
+    cores_s: float = 0.0
+    """Seconds that cores worked for the process and its Java, which other work on the machine disturbs less."""
     memory_mb: float = 0.0
 
 
@@ -55,8 +64,8 @@ def score(reports: Sequence[str], pairs: int = 2347, models: int = 10, rounds: i
     a process of its own. The libraries are called as evaluation scripts do, anew for each system, which starts METEOR
     and loads the encoder each time. Imports are not counted, starts and loading are. `difference` is the largest
     distance of a value from the libraries', `equal` whether it is within its tolerance. `memory_mb` is without Java,
-    whose heap is limited to 2 GB on both sides. Raises UserError where there are too few reports, Unavailable where a
-    library or Java is missing.
+    whose heap is limited to 2 GB on both sides; `cores_ratio` is that of the seconds that cores worked.
+    Raises UserError where there are too few reports, Unavailable where a library or Java is missing.
     """
     alone = _compare(f"{pairs} distinct pairs", texts(reports, pairs, 1), ("fp32",), rounds)
     return alone + _compare(
@@ -86,8 +95,6 @@ def texts(reports: Sequence[str], n: int, systems: int, seed: int = 0) -> Texts:
 
 def by_benchmark(given: Texts, precision: str) -> Scored:
     """All systems with one set of metrics, as runs are scored one after the other in a process."""
-    import bert_score  # noqa: F401 - so that imports are not counted
-
     found, protocol = Scored(), protocols.load("default")
     metrics = scoring.load_metrics(MetricContext(extra={"bertscore_precision": precision}), METRICS)
     ids = [str(i) for i in range(len(given.references))]
@@ -107,6 +114,18 @@ def by_benchmark(given: Texts, precision: str) -> Scored:
 
 def by_libraries(given: Texts) -> Scored:
     """All systems, each by new scorers of the libraries."""
+    os.environ["PATH"] = os.pathsep.join([str(Path(java.find()).parent), os.environ["PATH"]])
+    found, began = Scored(), time.perf_counter()
+    for hypotheses in given.systems:
+        for metric, work in _libraries(given.references, hypotheses).items():
+            at = time.perf_counter()
+            found.values[metric] += map(float, work())
+            found.seconds[metric] += time.perf_counter() - at
+    return _summed(found, time.perf_counter() - began)
+
+
+def _libraries(references: Sequence[str], hypotheses: Sequence[str]) -> dict[str, Callable[[], Iterable[float]]]:
+    """By metric, the call of its library for the values of one system. The texts are tokenized now."""
     from bert_score import score as bert_score
     from pycocoevalcap.bleu.bleu import Bleu
     from pycocoevalcap.cider.cider import Cider
@@ -115,39 +134,28 @@ def by_libraries(given: Texts) -> Scored:
     from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
     from rouge_score.rouge_scorer import RougeScorer
 
-    os.environ["PATH"] = os.pathsep.join([str(Path(java.find()).parent), os.environ["PATH"]])
-    (bertscore,) = cast(Any, scoring.load_metrics(MetricContext(), ["bertscore"]))
-    encoder = {"model_type": str(bertscore.encoder.folder), "num_layers": bertscore.layer, "device": "cpu"}
-    found, references = Scored(), given.references
-    began = time.perf_counter()
+    sides = ({i: [{"caption": text}] for i, text in enumerate(side)} for side in (references, hypotheses))
+    tokens = [PTBTokenizer().tokenize(side) for side in sides]
 
-    def rouge_l(hypotheses: Sequence[str]) -> float:
+    def rouge_l() -> list[float]:
         scorer = RougeScorer(["rougeL"], use_stemmer=True)
         pairs = zip(references, hypotheses, strict=True)
-        return statistics.fmean(scorer.score(reference, written)["rougeL"].fmeasure for reference, written in pairs)
+        return [statistics.fmean(scorer.score(reference, written)["rougeL"].fmeasure for reference, written in pairs)]
 
-    def bert(hypotheses: Sequence[str]) -> list[float]:
+    def bertscore() -> list[float]:
+        (ours,) = cast(Any, scoring.load_metrics(MetricContext(), ["bertscore"]))
+        encoder = {"model_type": str(ours.encoder.folder), "num_layers": ours.layer, "device": "cpu"}
         precision, recall, f1 = bert_score(list(hypotheses), list(references), **encoder)
         return [float(each.double().mean()) for each in (f1, precision, recall)]
 
-    for hypotheses in given.systems:
-        tokens = [
-            PTBTokenizer().tokenize({i: [{"caption": text}] for i, text in enumerate(side)})
-            for side in (references, hypotheses)
-        ]
-        ways: dict[str, Callable[[], Any]] = {
-            "bleu": lambda: Bleu(4).compute_score(*tokens, verbose=0)[0],
-            "rouge-l": lambda: [rouge_l(hypotheses)],
-            "rouge-l-coco": lambda: [Rouge().compute_score(*tokens)[0]],
-            "cider": lambda: [Cider().compute_score(*tokens)[0]],
-            "meteor": lambda: [Meteor().compute_score(*tokens)[0]],
-            "bertscore": lambda: bert(hypotheses),
-        }
-        for metric, way in ways.items():
-            at = time.perf_counter()
-            found.values[metric] += map(float, way())
-            found.seconds[metric] += time.perf_counter() - at
-    return _summed(found, time.perf_counter() - began)
+    return {
+        "bleu": lambda: Bleu(4).compute_score(*tokens, verbose=0)[0],
+        "rouge-l": rouge_l,
+        "rouge-l-coco": lambda: [Rouge().compute_score(*tokens)[0]],
+        "cider": lambda: [Cider().compute_score(*tokens)[0]],
+        "meteor": lambda: [Meteor().compute_score(*tokens)[0]],
+        "bertscore": bertscore,
+    }
 
 
 def _summed(found: Scored, seconds: float) -> Scored:
@@ -157,8 +165,17 @@ def _summed(found: Scored, seconds: float) -> Scored:
 
 
 def _measured(work: Callable[..., Scored], *arguments: Any) -> Scored:
-    found, memory = measure.in_fresh_process(work, *arguments)
+    found, memory = measure.in_fresh_process(_with_cores, work, *arguments)
     found.memory_mb = memory
+    return found
+
+
+def _with_cores(work: Callable[..., Scored], *arguments: Any) -> Scored:
+    for module in IMPORTED:
+        importlib.import_module(module)
+    before = sum(os.times()[:4])
+    found = work(*arguments)
+    found.cores_s = sum(os.times()[:4]) - before
     return found
 
 
@@ -185,6 +202,9 @@ def _compare(name: str, given: Texts, precisions: Sequence[str], rounds: int) ->
             }
             seconds = ([each.seconds[part] for each in side] for side in (mine, theirs))
             rows.append(measure.row(f"{name}, {precision}: {part}", LIBRARIES, *seconds, **facts, **agreement))
+            if part == ALL:
+                ours_cores, their_cores = (statistics.median(each.cores_s for each in side) for side in (mine, theirs))
+                rows[-1] |= {"cores_ratio": round(their_cores / ours_cores, 3)}
     return rows
 
 
