@@ -11,7 +11,7 @@ from benchmark import evaluate, generate, registry
 from benchmark import train as training
 from benchmark.console import progress, say
 from benchmark.contracts import Model
-from benchmark.errors import UserError
+from benchmark.errors import UserError, unknown
 from benchmark.schema import GenerationSettings, Study, View, to_dict
 from benchmark.store import write_text
 
@@ -56,7 +56,9 @@ def describe_images(
     if checkpoint is not None:
         found = training.open_checkpoint(checkpoint, name)
     else:
-        values = plugin.PRESETS[preset] if preset in plugin.PRESETS else next(iter(plugin.PRESETS.values()))
+        if preset is not None and preset not in plugin.PRESETS:
+            raise unknown("preset", preset, plugin.PRESETS)
+        values = plugin.PRESETS[preset or next(iter(plugin.PRESETS))]
         overrides = training.parse_overrides(values, list(changes))
         newest = training.newest_checkpoint(results, name, None, preset, overrides)
         if newest is None:

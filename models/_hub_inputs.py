@@ -53,8 +53,9 @@ def prompt_of(study: Study, prompt: str, indication: bool) -> str:
 class Inputs(Protocol):
     """Images and prompts as the network's inputs, in which each text is begun: all end in the last column."""
 
-    text: str
-    """Which of them the report goes on: `input_ids` or `decoder_input_ids`."""
+    @property
+    def text(self) -> str:
+        """Which of them the report goes on: `input_ids` or `decoder_input_ids`."""
 
     def __call__(self, images: Sequence[Sequence[Image.Image]], prompts: Sequence[str]) -> dict[str, Any]: ...
 

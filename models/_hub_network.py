@@ -70,7 +70,7 @@ def open_parts(source: Source, remote_code: bool) -> Parts:
         try:
             processor: Any = AutoProcessor.from_pretrained(source.folder, **options)
             images = getattr(processor, "image_processor", None)
-            tokenizer = getattr(processor, "tokenizer", None)
+            tokenizer: Any = getattr(processor, "tokenizer", None)
             together = images is not None and tokenizer is not None
             if not together:
                 images = AutoImageProcessor.from_pretrained(source.folder, **options)
@@ -203,7 +203,8 @@ class TeacherForced(nn.Module):
     def __init__(self, network: Any, label_smoothing: float):
         super().__init__()
         self.network = network
-        self.config = PreTrainedConfig(label_smoothing=label_smoothing)
+        self.config: Any = PreTrainedConfig()
+        self.config.label_smoothing = label_smoothing
         self.adapted = hasattr(network, "peft_config")
         inner = network.get_base_model() if self.adapted else network
         self.keeps = "logits_to_keep" in inspect.signature(inner.forward).parameters
@@ -229,7 +230,7 @@ class TeacherForced(nn.Module):
                     module.eval()
         return self
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
         kept = set(self._kept())
         return {name: value for name, value in super().state_dict(*args, **kwargs).items() if name in kept}
 

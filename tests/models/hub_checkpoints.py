@@ -73,7 +73,8 @@ def vit_gpt2(folder):
     end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
     decoder = tr.GPT2Config(
         vocab_size=len(tokenizer), n_embd=32, n_layer=1, n_head=2, n_positions=128, bos_token_id=end,
-        eos_token_id=end, add_cross_attention=True, is_decoder=True, initializer_range=0.05, embd_pdrop=0.0, resid_pdrop=0.0, attn_pdrop=0.0,
+        eos_token_id=end, add_cross_attention=True, is_decoder=True, initializer_range=0.05, embd_pdrop=0.0,
+        resid_pdrop=0.0, attn_pdrop=0.0,
     )  # fmt: skip
     encoder = tr.ViTConfig(**VIT)
     config = tr.VisionEncoderDecoderConfig.from_encoder_decoder_configs(encoder, decoder)

@@ -25,14 +25,14 @@ SMALL = {
     "hub-seq2seq": {
         "preset": "full", "hub": "vit-gpt2", "size": {"workers": 0},
         "train": {"epochs": 2, "batch_size": 4, "accumulation": 1},
-        "overfit": {"epochs": 3, "batch_size": 2, "accumulation": 1, "learning_rate": 1e-2, "degrees": 0.0, "shift": 0.0,
-                    "scale": 0.0, "contrast": 0.0},
+        "overfit": {"epochs": 3, "batch_size": 2, "accumulation": 1, "learning_rate": 1e-2, "degrees": 0.0,
+                    "shift": 0.0, "scale": 0.0, "contrast": 0.0},
     },
     "hub-vlm": {
         "preset": "lora", "hub": "qwen2-vl", "size": {"workers": 0, "image_size": 32},
         "train": {"epochs": 2, "batch_size": 4, "accumulation": 1},
-        "overfit": {"epochs": 3, "batch_size": 2, "accumulation": 1, "learning_rate": 1e-2, "degrees": 0.0, "shift": 0.0,
-                    "scale": 0.0, "contrast": 0.0},
+        "overfit": {"epochs": 3, "batch_size": 2, "accumulation": 1, "learning_rate": 1e-2, "degrees": 0.0,
+                    "shift": 0.0, "scale": 0.0, "contrast": 0.0},
     },
     "nearest-report": {
         "preset": "random", "retrieves": True, "size": {"encoder": "test_resnet", "image_size": 32},
