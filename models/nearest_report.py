@@ -57,7 +57,7 @@ class Model(contracts.Model):
             "keep_aspect": True,
             "views": 1,
             "pool": "mean",
-            "k": 1,
+            "k": 5,  # CIDEr 1.03 in place of .89 on the phantom's validation split
             "distance": "cosine",
             "search": "auto",
             "batch_size": 64,

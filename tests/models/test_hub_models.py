@@ -358,3 +358,18 @@ def test_one_command_runs_a_hub_checkpoint_on_a_data_set_without_training_split(
         results, "train", "hub-vlm", *where[:4], "--preset", "lora", *chosen, "--device", "cpu"
     )
     assert status == 1 and "split" in said and "Traceback" not in said
+
+
+def test_four_bits_are_trained_with_lora_and_load_back(hub_checkpoints, make, phantom, tmp_path, monkeypatch):
+    pytest.importorskip("bitsandbytes")
+    wide = {"hidden_size": 64, "intermediate_size": 128}  # bitsandbytes packs for a processor in blocks of 32
+    monkeypatch.setattr(hub_checkpoints, "VIT", {**hub_checkpoints.VIT, **wide})
+    monkeypatch.setattr(hub_checkpoints, "TEXT", {**hub_checkpoints.TEXT, **wide})
+    (tmp_path / "wide").mkdir()
+    source, studies = hub_checkpoints.make("llava", tmp_path / "wide"), phantom.studies("test")
+    model = registry.MODELS.load("hub-vlm").load(make("hub-vlm", "zero-shot", source, quantisation="4bit"), "cpu")
+    assert "Linear4bit" in {type(module).__name__ for module in model.network.modules()}
+    folder = make("hub-vlm", "lora", source, quantisation="4bit", **QUICK)
+    losses = [float(row["validation_loss"]) for row in csv.DictReader((folder / "history.csv").open())]
+    assert losses[1] < losses[0]
+    assert write("hub-vlm", folder, studies) == write("hub-vlm", folder, studies)

@@ -1,4 +1,4 @@
-"""nearest-report: features, search (expected from scikit-free numpy), medoid, encoders of checkpoints, resumption."""
+"""nearest-report: features, search against all distances, medoid, encoders of checkpoints, resumption."""
 
 import json
 from dataclasses import replace
