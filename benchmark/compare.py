@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark import leaderboard, licence, paired, pairs, score, statistics
+from benchmark import leaderboard, licence, paired, pairs, score
 from benchmark.console import say
 from benchmark.contracts import Metric, MetricContext
 from benchmark.errors import UserError
@@ -106,13 +106,13 @@ def _metrics(names: Iterable[str]) -> dict[str, Metric]:
 
 def corrected(group: Mapping[str, Any]) -> pairs.Group:
     """The group with `p_holm` beside each p: corrected for the pairs of the group, metric by metric."""
-    found = {**group, "pairs": [{**pair, "metrics": dict(pair["metrics"])} for pair in group["pairs"]]}
-    keys = group["pairs"][0]["metrics"] if group["pairs"] else ()
-    for key in keys:
-        adjusted = statistics.holm([pair["metrics"][key]["p"] for pair in group["pairs"]])
-        for pair, p in zip(found["pairs"], adjusted, strict=True):
-            pair["metrics"][key] = {**pair["metrics"][key], "p_holm": p}
-    return found
+    adjusted = pairs.corrected({(pair["a"], pair["b"]): pair["metrics"] for pair in group["pairs"]})
+
+    def shown(pair: Mapping[str, Any]) -> dict[str, Any]:
+        p = adjusted[pair["a"], pair["b"]]
+        return {**pair, "metrics": {key: {**test, "p_holm": p[key]} for key, test in pair["metrics"].items()}}
+
+    return {**group, "pairs": [shown(pair) for pair in group["pairs"]]}
 
 
 def keep(groups: Sequence[pairs.Group], runs: Sequence[ScoredRun], results: Path) -> Path | None:

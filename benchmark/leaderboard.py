@@ -70,12 +70,18 @@ class Board:
     """Keys of the metrics: METRICS first, then what else has been scored (a metric somebody added)."""
     n_superseded: int
     """Older runs of a row's model and settings, kept in `scores/` but not shown."""
+    entries: Sequence[Mapping[str, Any]] = ()
+    """The aggregates that the rows are of."""
+
+
+def folders(results: Path) -> list[Path]:
+    """The folders that hold aggregates, one a leaderboard."""
+    return sorted(path for path in (results / "scores").glob("*") if path.is_dir() and any(path.glob("*.json")))
 
 
 def boards(results: Path) -> list[Board]:
     """All leaderboards that the committed aggregates give."""
-    folders = sorted(path for path in (results / "scores").glob("*") if path.is_dir())
-    return [read_board(folder) for folder in folders if any(folder.glob("*.json"))]
+    return [read_board(folder) for folder in folders(results)]
 
 
 def read_entries(folder: Path) -> list[dict[str, Any]]:
@@ -105,13 +111,11 @@ def read_board(folder: Path) -> Board:
     newest = _newest_extra(shown)
     scored = {key for e in shown for section in e["sections"].values() for key in section["metrics"]}
     metrics = (*METRICS, *sorted(scored - set(METRICS)))
+    systems = [e for e in shown if not e["control"]]
     rows = [
-        _row(e, name, metrics, newest, controls.get(_identity(e)), tests)
-        for e in shown
-        if not e["control"]
-        for name in e["sections"]
+        _row(e, name, metrics, newest, controls.get(_identity(e)), tests) for e in systems for name in e["sections"]
     ]
-    return Board(folder.name, ranked(rows, tests), metrics, len(entries) - len(shown))
+    return Board(folder.name, ranked(rows, tests), metrics, len(entries) - len(shown), systems)
 
 
 def _identity(entry: Mapping[str, Any]) -> tuple[str, ...]:
@@ -311,15 +315,22 @@ def model_rows(board: Board, columns: Mapping[str, str]) -> list[dict[str, str]]
     return [{heading: _shown(row, column) for column, heading in columns.items()} for row in kept]
 
 
+def place(row: Mapping[str, Any]) -> str:
+    """A row's rank as people read it: `?` where it was not tested, a dash where it is not ranked."""
+    if row["rank"] is None:
+        return "–"
+    return f"{row['rank']}?" if row.get("rank_basis") == "untested" else str(row["rank"])
+
+
 def _shown(row: Row, column: str) -> str:
     if column == "interval":
         low, high = row.get(f"{RANKED_BY}_low"), row.get(f"{RANKED_BY}_high")
         return "" if low is None or high is None else f"{low:.3f}–{high:.3f}"
     value = row.get(column)
-    if column == "rank" and row.get("rank_basis") == "untested":
-        return f"{value}?"
+    if column == "rank":
+        return place(row)
     if value is None:
-        return "–" if column in ("rank", *METRICS) else ""
+        return "–" if column in METRICS else ""
     if column == "peak_memory_mb":
         return f"{value:.0f}"
     return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmark import statistics
 from benchmark.errors import UserError
 from benchmark.store import read_json, write_json
 
@@ -23,13 +24,15 @@ NAME = "pairs.json"
 Group = dict[str, Any]
 Key = tuple[str, str, str]
 """Section, fingerprint and signature."""
+Ids = tuple[str, str]
+"""The run ids of a pair."""
 
 
 @dataclass(frozen=True)
 class Pairs:
     """The tests of one board by what was compared."""
 
-    tests: Mapping[Key, Mapping[tuple[str, str], Mapping[str, Any]]]
+    tests: Mapping[Key, Mapping[Ids, Mapping[str, Any]]]
     """By group and the run ids (a, b): the tests by metric."""
 
     def find(self, key: Key, a: str, b: str, metric: str) -> Mapping[str, Any] | None:
@@ -53,6 +56,18 @@ def reversed_test(test: Mapping[str, Any]) -> dict[str, Any]:
         "wins": test["losses"],
         "losses": test["wins"],
     }
+
+
+def corrected(
+    tests: Mapping[tuple[str, str], Mapping[str, Mapping[str, Any]]],
+) -> dict[tuple[str, str], dict[str, float]]:
+    """By pair and metric: p after Holm's correction for all of the pairs that were tested under that metric."""
+    found: dict[Ids, dict[str, float]] = {ids: {} for ids in tests}
+    for key in dict.fromkeys(key for by_key in tests.values() for key in by_key):
+        p = {ids: by_key[key]["p"] for ids, by_key in tests.items() if key in by_key}
+        for ids, adjusted in zip(p, statistics.holm(list(p.values())), strict=True):
+            found[ids][key] = adjusted
+    return found
 
 
 def read(folder: Path) -> Pairs:

@@ -16,7 +16,7 @@ import numpy as np
 from benchmark import contracts
 from benchmark.annotators.once import annotate_once
 from benchmark.annotators.radgraph import Entity, RadGraph
-from benchmark.metrics import _mean
+from benchmark.metrics import _mean, _pairs
 
 Graph = Sequence[Entity]
 Facts = set[Hashable]
@@ -45,13 +45,12 @@ class Metric(contracts.Metric):
 
     def rows(self, hypotheses: Sequence[str], references: Sequence[str]) -> np.ndarray:
         graphs = annotate_once(self.annotator, [*hypotheses, *references])
-        scores: dict[tuple[str, str], tuple[float, ...]] = {}
-        rows = np.ones((len(hypotheses), 5))
-        for row, pair in zip(rows, zip(hypotheses, references, strict=True), strict=True):
-            if pair not in scores:
-                scores[pair] = _scores(graphs.get(pair[0], ()), graphs.get(pair[1], ()))
-            row[:4] = scores[pair]
-        return rows
+
+        def score(pairs: Sequence[_pairs.Pair]) -> np.ndarray:
+            scores = [_scores(graphs.get(hypothesis, ()), graphs.get(reference, ())) for hypothesis, reference in pairs]
+            return np.array([(*four, 1.0) for four in scores]).reshape(-1, 5)
+
+        return _pairs.each_once(hypotheses, references, score)
 
     def aggregate(self, sums: np.ndarray) -> dict[str, np.ndarray]:
         return {key: _mean.mean(sums, column) for column, key in enumerate(self.KEYS)}

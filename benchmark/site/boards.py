@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark import leaderboard, pairs, published, statistics
+from benchmark import leaderboard, pairs, published
 from benchmark.schema import SECTIONS
 from benchmark.site import charts
 
@@ -23,8 +23,6 @@ HEADINGS = {
     "bertscore_r": "BERTScore recall",
 }
 """Of metrics, by key; others are shown by their key."""
-BAR = 120
-"""Width of an interval in a table, in pixels."""
 
 
 def heading(key: str) -> str:
@@ -97,7 +95,7 @@ class BoardPages:
 def read(folder: Path, results: Path) -> BoardPages:
     """The pages of one folder of aggregates. Raises UserError for a damaged file."""
     board = leaderboard.read_board(folder)
-    entries = {e["run_id"]: e for e in leaderboard.newest_entries(leaderboard.read_entries(folder)) if not e["control"]}
+    entries = {entry["run_id"]: entry for entry in board.entries}
     pages = {run_id: file_name(entry["model"], run_id) + ".html" for run_id, entry in entries.items()}
     tables = []
     for section in SECTIONS:
@@ -110,33 +108,34 @@ def read(folder: Path, results: Path) -> BoardPages:
 
 def _drawn(rows: Sequence[Mapping[str, Any]], pages: Mapping[str, str]) -> list[dict[str, Any]]:
     key = leaderboard.RANKED_BY
-    ends = [(row[key], row[f"{key}_low"], row[f"{key}_high"]) for row in rows]
-    x = charts.scale([end for three in ends for end in three], BAR)
-    return [
-        {**row, "page": pages[row["run_id"]], "drawn": charts.interval(*three, x)}
-        for row, three in zip(rows, ends, strict=True)
-    ]
+    drawn = charts.intervals([(row[key], row[f"{key}_low"], row[f"{key}_high"]) for row in rows])
+    return [{**row, "page": pages[row["run_id"]], "drawn": each} for row, each in zip(rows, drawn, strict=True)]
 
 
 def _pairs(folder: Path, entries: Mapping[str, Any]) -> list[Pair]:
     found: dict[tuple[str, str], dict[str, Sequence[Test]]] = {}
-    for (section, *_), tests in pairs.read(folder).tests.items():
-        known = {ids: by_key for ids, by_key in tests.items() if set(ids) <= set(entries)}
-        corrected = {
-            key: dict(zip(known, statistics.holm([test[key]["p"] for test in known.values()]), strict=True))
-            for key in next(iter(known.values()), {})
-        }
+    for group, tests in pairs.read(folder).tests.items():
+        # A run that was scored anew has tests of its earlier signature, too: they are not of what the page shows.
+        here = {run_id for run_id, entry in entries.items() if _group(entry, group[0]) == group}
+        known = {ids: by_key for ids, by_key in tests.items() if here.issuperset(ids)}
+        corrected = pairs.corrected(known)
         for ids, by_key in known.items():
-            found.setdefault(ids, {})[section] = [_test(key, test, corrected[key][ids]) for key, test in by_key.items()]
+            section = [_test(key, test, corrected[ids][key]) for key, test in by_key.items()]
+            found.setdefault(ids, {})[group[0]] = section
     return [
         Pair(a, b, file_name(a, b) + ".html", {name: tests[name] for name in SECTIONS if name in tests})
         for (a, b), tests in found.items()
     ]
 
 
+def _group(entry: Mapping[str, Any], section: str) -> pairs.Key | None:
+    scored = entry["sections"].get(section)
+    return (section, entry["fingerprint"], scored["signature"]) if scored else None
+
+
 def _test(key: str, values: Mapping[str, Any], p_holm: float) -> Test:
-    x = charts.scale([values["difference"], values["low"], values["high"]], BAR)
-    return Test(key, values, p_holm, charts.interval(values["difference"], values["low"], values["high"], x))
+    (drawn,) = charts.intervals([(values["difference"], values["low"], values["high"])])
+    return Test(key, values, p_holm, drawn)
 
 
 @dataclass(frozen=True)
@@ -149,13 +148,12 @@ class SliceRow:
 
 
 def slice_rows(scored: Mapping[str, Any]) -> list[SliceRow]:
-    """The slices of a section under the metric that ranks, by attribute; those of the whole first."""
+    """The slices of a section under the metric that ranks."""
     key = leaderboard.RANKED_BY
     slices = scored.get("slices", {})
-    values = {name: content["metrics"].get(key, {}) for name, content in slices.items()}
-    ends = {name: (value.get("value"), value.get("low"), value.get("high")) for name, value in values.items()}
-    x = charts.scale([end for three in ends.values() for end in three], BAR)
-    return [SliceRow(name, content, charts.interval(*ends[name], x)) for name, content in slices.items()]
+    values = [content["metrics"].get(key, {}) for content in slices.values()]
+    drawn = charts.intervals([(value.get("value"), value.get("low"), value.get("high")) for value in values])
+    return [SliceRow(name, content, each) for (name, content), each in zip(slices.items(), drawn, strict=True)]
 
 
 def history(entry: Mapping[str, Any]) -> charts.Curves | None:

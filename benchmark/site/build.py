@@ -22,7 +22,7 @@ from benchmark.store import write_text
 MARK = "site.css"
 """A folder that holds this is a site, and may be replaced by a new one."""
 RUNS = 8
-"""Of a leaderboard's runs, at most so many stand on its page of studies: the best of each model first."""
+"""Of a leaderboard's runs, at most so many stand on its page of studies: the best ones."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def build(results: Path, out: Path, private: bool = False, runs: int = RUNS) -> 
     `private` is a user's word that the data are their own and the site stays with them: their studies are shown.
     Raises UserError where there are no scores, or `out` holds something else.
     """
-    folders = sorted(path.parent for path in (results / "scores").glob("*/*.json"))
+    folders = leaderboard.folders(results)
     if not folders:
         raise UserError(f"No scores under {results / 'scores'} yet. Run `bench eval MODEL --split val` first.")
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / MARK).exists())):
@@ -50,7 +50,7 @@ def build(results: Path, out: Path, private: bool = False, runs: int = RUNS) -> 
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as temporary:
         made = Path(temporary) / "site"
         written = _Writer(made)
-        found = [boards.read(folder, results) for folder in dict.fromkeys(folders)]
+        found = [boards.read(folder, results) for folder in folders]
         shown = {board.name: _studies(board, results, made, out, private, runs) for board in found}
         with progress("Writing pages", sum(2 + len(board.entries) + len(board.pairs) for board in found)) as advance:
             for board in found:
@@ -85,11 +85,12 @@ class _Writer:
             "signed": lambda value: _number(value, "{:+.3f}"),
             "p": lambda value: _number(value, "{:.4f}"),
             "percent": lambda value: _number(value, "{:.0%}"),
-            "place": _place,
+            "place": leaderboard.place,
         }
         self._templates.globals |= {
             "made": datetime.now(UTC).strftime("%Y-%m-%d"),
             "version": benchmark.__version__,
+            "ranked_by": leaderboard.RANKED_BY,
         }
 
     def page(self, path: str, template: str, **content: Any) -> None:
@@ -103,19 +104,12 @@ def _number(value: Any, form: str) -> str:
     return "–" if value is None else form.format(value)
 
 
-def _place(row: Mapping[str, Any]) -> str:
-    if row["rank"] is None:
-        return "–"
-    return f"{row['rank']}{'?' if row.get('rank_basis') == 'untested' else ''}"
-
-
 def _board(board: BoardPages, written: _Writer, has_studies: bool, advance: Callable[[int], None]) -> None:
     written.page(
         f"{board.name}/index.html",
         "board.html",
         root="../",
         board=board,
-        ranked_by=leaderboard.RANKED_BY,
         metrics=[key for key in leaderboard.METRICS if key != leaderboard.RANKED_BY],
         studies=has_studies,
         explanation=leaderboard.EXPLANATION,
@@ -174,8 +168,7 @@ def _share(value: float | None) -> str:
 def _scores(scored: Mapping[str, Any]) -> list[dict[str, Any]]:
     found = []
     for key, metric in scored["metrics"].items():
-        x = charts.scale([metric["value"], metric["low"], metric["high"]], boards.BAR)
-        drawn = charts.interval(metric["value"], metric["low"], metric["high"], x)
+        (drawn,) = charts.intervals([(metric["value"], metric["low"], metric["high"])])
         found.append({"key": key, **metric, "drawn": drawn})
     return found
 

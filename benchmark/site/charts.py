@@ -53,6 +53,16 @@ def interval(value: float | None, low: float | None, high: float | None, x: Scal
     return Interval(width, x(0.0), x(value), x(low), x(high), words)
 
 
+BAR = 120
+"""Width of intervals in tables."""
+
+
+def intervals(ends: Sequence[tuple[float | None, float | None, float | None]]) -> list[Interval | None]:
+    """Values with their ends, all on one scale."""
+    x = scale([end for three in ends for end in three], BAR)
+    return [interval(*three, x) for three in ends]
+
+
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 520, 240, 52, 12, 30, 36
 """Of curves, with the room for their legend and axes."""
 

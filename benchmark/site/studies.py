@@ -20,7 +20,7 @@ from benchmark.errors import UserError
 from benchmark.evaluate import Selection
 from benchmark.labeler.label import label
 from benchmark.schema import Prediction, Reference, Study
-from benchmark.scored_runs import ScoredRun
+from benchmark.scored_runs import ScoredRun, open_run
 from benchmark.site.words import marked, opposed
 from benchmark.store import RunFolder, write_text
 
@@ -79,27 +79,31 @@ def _line(
     study: Study, reference: Reference, reports: Sequence[Prediction], scores: Sequence[Sequence[float | None]]
 ) -> list[Any]:
     """Id, findings that the reference states, scores by run, and how many findings each run contradicts."""
-    expected = f"{reference.findings} {reference.impression}"
+    expected = _whole(reference)
     found = sorted(name for name, value in label(expected).items() if value == 1)
-    against = [len(opposed(f"{report.findings} {report.impression}", expected)) for report in reports]
+    against = [len(opposed(report.section("report"), expected)) for report in reports]
     return [study.study_id, found, list(scores), against]
 
 
 def _study(study: Study, reference: Reference, reports: Sequence[Prediction], picture: str) -> dict[str, Any]:
-    expected = {"findings": reference.findings, "impression": reference.impression}
-    whole = " ".join(filter(None, expected.values()))
+    whole = _whole(reference)
     return {
         "id": study.study_id,
         "picture": picture,
         "view": study.views[0].position if study.views else "",
         "attributes": dict(study.attributes),
-        "reference": expected,
+        "reference": {"findings": reference.findings, "impression": reference.impression},
         "reports": [
             {name: marked(getattr(report, name), whole) for name in ("findings", "impression")}
             | {"error": report.error}
             for report in reports
         ],
     }
+
+
+def _whole(reference: Reference) -> str:
+    """What the reference has, be it in one section alone."""
+    return " ".join(filter(None, (reference.findings, reference.impression)))
 
 
 def _draw(studies: Sequence[Study], folder: Path) -> dict[str, str]:
@@ -139,8 +143,6 @@ def _script(path: Path, function: str, arguments: Sequence[Any]) -> None:
 
 def usable(folders: Sequence[Path], results: Path) -> tuple[list[ScoredRun], Dataset, Selection] | None:
     """Those of the run folders whose data set is here and is what they were written for; None where there is none."""
-    from benchmark.scored_runs import open_run
-
     runs: list[ScoredRun] = []
     opened: tuple[Dataset, Selection] | None = None
     for folder in folders:

@@ -61,7 +61,7 @@ MAY_IMPORT = {
     "cache": "errors console store provenance images",
     "train": f"{STAGE} cache licence novelty protocols",
     "score": f"{STAGE} registry protocols slices grouped",
-    "pairs": f"{RECORDS} store",
+    "pairs": f"{RECORDS} store statistics",
     "paired": "contracts statistics",
     "scored_runs": f"{RECORDS} store provenance",
     "published": RECORDS,

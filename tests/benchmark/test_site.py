@@ -11,8 +11,8 @@ import pytest
 from benchmark import store
 from benchmark.contracts import LEAVABLE
 from benchmark.errors import UserError
+from benchmark.site import boards, words
 from benchmark.site import build as site
-from benchmark.site import words
 
 BAD = "<script>alert('x')</script>"
 ROOT = Path(__file__).parents[2]
@@ -123,6 +123,23 @@ def test_no_text_and_no_image_of_data_that_may_not_leave(phantom, tmp_path, monk
             for _, line in store.read_jsonl(run):
                 assert line["findings"].encode() not in everything and line["study_id"].encode() not in everything
         assert not list(out.rglob("*.jpg"))
+
+
+def test_pairs_are_corrected_metric_by_metric_and_are_of_what_is_shown(tmp_path, aggregates):
+    """An extra metric of one pair alone, and tests that are left from an earlier signature."""
+    shown = [entry for entry in aggregates if not entry["control"]][:3]
+    put(tmp_path, shown)
+    a, b, c = (entry["run_id"] for entry in shown)
+    ends = {"difference": 0.1, "low": 0.0, "high": 0.2, "effect": None, "wins": 0.5, "losses": 0.5}
+    test = {key: {**ends, "p": p} for key, p in (("cider", 0.02), ("radgraph", 0.03))}
+    several = [{"a": a, "b": b, "metrics": test}, {"a": a, "b": c, "metrics": {"cider": test["cider"]}}]
+    section, fingerprint = "report", shown[0]["fingerprint"]
+    now = {"section": section, "fingerprint": fingerprint, "signature": shown[0]["sections"][section]["signature"]}
+    old = {**now, "signature": "earlier", "pairs": [{"a": b, "b": c, "metrics": test}]}
+    store.write_json(tmp_path / "scores" / "phantom-val" / "pairs.json", {"groups": [{**now, "pairs": several}, old]})
+    pages = boards.read(tmp_path / "scores" / "phantom-val", tmp_path)
+    found = {(pair.a, pair.b): {each.metric: each.p_holm for each in pair.tests[section]} for pair in pages.pairs}
+    assert found == {(a, b): {"cider": 0.04, "radgraph": 0.03}, (a, c): {"cider": 0.04}}
 
 
 def test_a_folder_that_is_no_site_is_left_alone(tmp_path, aggregates):
