@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from benchmark.errors import unknown
+from benchmark.errors import UserError, unknown
 from benchmark.schema import GenerationSettings, Reference, Report, Study
 
 if TYPE_CHECKING:
@@ -225,13 +225,33 @@ class Model(ABC):
     NOTE: ClassVar[str] = ""
     """What a reader of the leaderboard must know about how its reports came to be."""
     PAPER: ClassVar[str] = ""
+    """Authors, year, title, where it appeared, and a link."""
+    LICENCE: ClassVar[str] = "MIT"
+    """Of the code, and of the weights that training begins with."""
+    PARAMETERS: ClassVar[Mapping[str, int]] = {}
+    """How many weights it has by preset, where that does not depend on the training texts."""
+    WEIGHTS: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """By preset the hub ids of the weights that training begins with; a preset that is not there needs none."""
+    PACKAGES: ClassVar[tuple[str, ...]] = ()
+    """Import names of the packages that it cannot do without and the project does not install by itself."""
+    RELEASED: ClassVar[str] = ""
+    """In words, the file of its authors' weights that `load_released` reads; empty where there is none."""
+    TAKES_PROMPT: ClassVar[bool] = False
+    """Whether `GenerationSettings.prompt` may be given."""
+    DECODINGS: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Named generation settings (`--decoding NAME`), such as those of its paper."""
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {"default": {}}
     """Named hyper-parameters, as data; image geometry among them. `views` says how many images of a study are read,
-    where that is not one."""
+    where that is not one; `indication` whether that is read, too."""
     USES: ClassVar[tuple[str, ...]] = ()
-    """What of a study's context it reads besides the images: `indication`, `comparison`, `prior`, …"""
+    """What of a study's context it always reads besides the images: `indication`, `comparison`, `prior`, …"""
     PRETRAINED: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Hub ids that its presets start from, each with the patterns of the files that are read."""
+
+    @classmethod
+    def uses(cls, options: Mapping[str, Any]) -> tuple[str, ...]:
+        """What of a study's context a model trained with these options reads, as in USES."""
+        return (*cls.USES, "indication") if options.get("indication") else cls.USES
 
     @classmethod
     def skip(cls, dataset: Dataset) -> str:
@@ -252,6 +272,23 @@ class Model(ABC):
     @abstractmethod
     def load(cls, checkpoint: Path, device: str) -> Model:
         """The model of a checkpoint folder. Raises UserError where the folder holds something else or is cut short."""
+
+    @classmethod
+    def load_released(cls, path: Path, device: str, words: str = "") -> Model:
+        """The model of a file of weights as its authors release them (see RELEASED).
+
+        `words` is what the weights do not hold: a tokenizer (folder or hub id) or vocabulary, where it is not the usual
+        one. Raises UserError where the file is another's or damaged.
+        """
+        raise UserError(f"{path} is a file; {cls.__module__.rpartition('.')[2]} loads checkpoint folders only.")
+
+    def save_checkpoint(self, folder: Path) -> None:
+        """Write what `load` reads; only models with RELEASED weights need to."""
+        raise NotImplementedError
+
+    def prepare(self, study: Study) -> Any:
+        """What the network sees of a study's images, for whoever calls it directly; None where that is not shown."""
+        return None
 
     @abstractmethod
     def generate(self, studies: Sequence[Study], settings: GenerationSettings, seeds: Sequence[int]) -> list[Report]:

@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmark import aggregates, generate, provenance, registry, slices
+from benchmark import aggregates, generate, provenance, registry, released, slices
 from benchmark import train as training
 from benchmark.console import progress, say
 from benchmark.contracts import Dataset, Metric, MetricContext, Model
-from benchmark.errors import UserError
+from benchmark.errors import UserError, unknown
 from benchmark.novelty import TrainingTexts
 from benchmark.schema import SECTIONS, GenerationSettings, Prediction, Reference, Study
 from benchmark.store import RunFolder, exclusive, read_json, write_json, write_text
@@ -35,14 +35,20 @@ def choose_device(given: str | None) -> str:
 
 
 def find_checkpoint(
-    name: str, plugin: type[Model], dataset: Dataset, given: Path | None, preset: str | None, results: Path
+    name: str,
+    plugin: type[Model],
+    dataset: Dataset,
+    given: Path | None,
+    preset: str | None,
+    results: Path,
+    words: str = "",
 ) -> training.Checkpoint:
     """The checkpoint named, or the newest one that fits; models that train in seconds are trained now.
 
     Raises UserError where there is none.
     """
     if given is not None:
-        return training.open_checkpoint(given, name)
+        return named_checkpoint(name, plugin, given, results, words)
     if plugin.INSTANT:
         recipe = training.Recipe(name, training.choose_preset(plugin, dataset, preset), dataset.name, 0, {})
         try:
@@ -59,6 +65,17 @@ def find_checkpoint(
         )
     say(f"Checkpoint: {found.path} (the newest of {name} for {dataset.name}).")
     return found
+
+
+def named_checkpoint(
+    name: str, plugin: type[Model], given: Path, results: Path, words: str = ""
+) -> training.Checkpoint:
+    """A checkpoint folder, or that of a file of released weights (`released.adopt`). Raises UserError as both do."""
+    if given.is_file():
+        return released.adopt(plugin, name, given, results, words)
+    if words:
+        raise UserError(f"--tokenizer is for files of released weights; the folder {given} holds its own.")
+    return training.open_checkpoint(given, name)
 
 
 @dataclass(frozen=True)
@@ -114,18 +131,20 @@ def write_reports(
     results: Path,
     *,
     checkpoint: Path | None = None,
+    words: str = "",
     preset: str | None = None,
     seed: int = 0,
     control: str = "",
     device: str | None = None,
 ) -> RunFolder:
-    """Generate (or complete, or find) the run of a model on a selection."""
+    """Generate (or complete, or find) the run of a model on a selection; `words` as in `Model.load_released`."""
     if control not in generate.CONTROLS:
         raise UserError(f"--control takes {' or '.join(filter(None, generate.CONTROLS))}, not '{control}'.")
     plugin: type[Model] = registry.MODELS.load(name)
     if reason := training.misfit(plugin, dataset):
         raise UserError(f"{name} does not fit {dataset.name}: {reason}.")
-    found = find_checkpoint(name, plugin, dataset, checkpoint, preset, results)
+    found = find_checkpoint(name, plugin, dataset, checkpoint, preset, results, words)
+    options = found.card["options"]
     chosen_device = choose_device(device) if plugin.NEEDS_IMAGES else "cpu"
     plan = generate.RunPlan(
         model=name,
@@ -137,12 +156,12 @@ def write_reports(
         settings=settings,
         seed=seed,
         control=control,
-        images=_image_fingerprint(selection, found.card["options"].get("views", 1)) if plugin.NEEDS_IMAGES else "",
+        images=_image_fingerprint(selection, options.get("views", 1)) if plugin.NEEDS_IMAGES else "",
     )
     facts = {
         **data_facts(dataset, selection),
         "note": plugin.NOTE,
-        "given": {"views": found.card["options"].get("views", 1) if plugin.NEEDS_IMAGES else 0, "uses": plugin.USES},
+        "given": {"views": options.get("views", 1) if plugin.NEEDS_IMAGES else 0, "uses": plugin.uses(options)},
         "checkpoint_name": found.path.name,
         "trained_on": {key: found.card[key] for key in ("dataset", "fingerprint", "n", "seed", "options")},
         "history": read_history(found.path / "history.csv"),
@@ -269,6 +288,17 @@ def _against_truth(selection: Selection, hypotheses: Sequence[Prediction]) -> di
     }
     rows = {name: truth.accuracy(of, drawn) for name, of in texts.items()}
     return {name: [asdict(row) for row in (truth.total(found), *found)] for name, found in rows.items()}
+
+
+def named_settings(plugin: type[Model], name: str | None, given: Mapping[str, Any]) -> GenerationSettings:
+    """A model's named settings (`Model.DECODINGS`) with the given ones, where not None, in place of theirs.
+
+    Raises UserError for impossible values or an unknown name.
+    """
+    if name is not None and name not in plugin.DECODINGS:
+        raise unknown("decoding", name, plugin.DECODINGS)
+    named = plugin.DECODINGS[name] if name else {}
+    return default_settings(**{**named, **{key: value for key, value in given.items() if value is not None}})
 
 
 def default_settings(**given: Any) -> GenerationSettings:

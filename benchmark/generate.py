@@ -103,7 +103,9 @@ def write_predictions(
 
 
 def predict(model: Model, batch: Sequence[Study], settings: GenerationSettings, seed: int) -> list[Prediction]:
-    """Predictions for one batch, split into sections."""
+    """Predictions for one batch, split into sections. Raises UserError for a prompt that the model does not take."""
+    if settings.prompt and not model.TAKES_PROMPT:
+        raise UserError("This model takes no prompt: its reports cannot begin with given words.")
     began = time.perf_counter()
     reports = model.generate(batch, settings, [study_seed(seed, study.study_id) for study in batch])
     seconds = (time.perf_counter() - began) / len(batch)

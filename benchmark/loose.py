@@ -36,6 +36,7 @@ def describe_images(
     *,
     out: Path | None,
     checkpoint: Path | None,
+    words: str,
     preset: str | None,
     seed: int,
     device: str | None,
@@ -53,7 +54,7 @@ def describe_images(
     if not plugin.NEEDS_IMAGES:
         raise UserError(f"{name} ignores images, so it has nothing to say about loose ones.")
     if checkpoint is not None:
-        found = training.open_checkpoint(checkpoint, name)
+        found = evaluate.named_checkpoint(name, plugin, checkpoint, results, words)
     else:
         newest = training.newest_checkpoint(results, name, None, preset)
         if newest is None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import UserError, unknown
+from benchmark.plugin_source import class_variables
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,14 @@ class Registry:
         except SyntaxError as error:
             return f"cannot be read: {error.msg} in line {error.lineno}"
         return docstring.splitlines()[0] if docstring else ""
+
+    def variables(self, name: str) -> dict[str, Any]:
+        """Class variables of the plugin that can be read without importing it (`plugin_source.class_variables`)."""
+        source = _source(self._module(name))
+        try:
+            return class_variables(source, self.class_name) if source else {}
+        except SyntaxError:
+            return {}
 
     def load(self, name: str) -> Any:
         """The plugin's class. Raises UserError for an unknown name, with the near ones."""

@@ -14,6 +14,9 @@ from typing import Any
 SCHEMA = 1
 """Version of every file format below; raised when a field changes its meaning."""
 
+LATER = {"later": True}
+"""Metadata of a field that came after records were hashed: as long as it is not used, their hashes stay."""
+
 SECTIONS = ("findings", "impression", "report")
 """What can be scored: a section alone, or both joined (`report`)."""
 
@@ -156,14 +159,22 @@ class GenerationSettings:
     repetition_penalty: float = 1.0
     batch_size: int = 16
     """Fixed batches of the sorted studies, so that a resumed run computes what an undisturbed one does."""
+    prompt: str = field(default="", metadata=LATER)
+    """What every report begins with; the model goes on from there."""
 
 
 def to_dict(record: Any) -> dict[str, Any]:
-    """A record as plain JSON types."""
-    return {key: _plain(value) for key, value in dataclasses.asdict(record).items()}
+    """A record as plain JSON types. A field that is LATER stands there only where it is used."""
+    return {
+        each.name: _plain(getattr(record, each.name))
+        for each in dataclasses.fields(record)
+        if each.metadata != LATER or getattr(record, each.name) != each.default
+    }
 
 
 def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return to_dict(value)
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, Mapping):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import time
+import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -12,6 +14,7 @@ import numpy as np
 
 from benchmark import grouped, protocols, registry
 from benchmark.contracts import Metric, MetricContext, Unavailable
+from benchmark.errors import UserError
 from benchmark.grouped import GroupScores
 from benchmark.protocols import Protocol
 from benchmark.slices import Slice
@@ -121,6 +124,41 @@ def short_signature(long: str) -> str:
     fields = dict(part.partition(":")[::2] for part in protocol.split("|"))
     digest = hashlib.sha256(long.encode("utf-8")).hexdigest()[:8]
     return f"{fields['protocol']}.v{fields['version']}|{metric.partition('|')[0]}|{digest}" if long else ""
+
+
+def score_texts(
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    protocol: str = "default",
+    *,
+    patients: Sequence[str] | None = None,
+    training_texts: Sequence[str] = (),
+    context: MetricContext | None = None,
+) -> SectionScores:
+    """Score texts against references, one for one, under a named protocol: values, 95 % intervals and signatures.
+
+    The texts are taken as they are: give findings for findings, or whole reports for whole reports. Without `patients`
+    every pair is a patient of its own when intervals are drawn. `training_texts` are for protocols with a vocabulary.
+    Raises UserError for an unknown protocol, or one that cannot prepare texts here, and for lists of unlike length.
+    """
+    context = context or MetricContext()
+    chosen = protocols.load(protocol, context.extra.get("folders"))
+    if chosen.NEEDS_TRAINING_TEXTS:
+        if not training_texts:
+            raise UserError(f"The protocol {protocol} has a vocabulary of training texts: give training_texts.")
+        chosen = chosen.fitted(training_texts)
+    ids = [str(i) for i in range(len(references))]
+    patients = ids if patients is None else patients
+    for name, given in (("hypotheses", hypotheses), ("references", references), ("patients", patients)):
+        if isinstance(given, str):
+            raise UserError(f"{name} is one text; give a list of texts.")
+        if len(given) != len(references):
+            raise UserError(f"There are {len(given)} {name} for {len(references)} references; each needs its own.")
+    metrics = chosen.metrics(context)
+    scored = score_pairs(ids, patients, hypotheses, references, protocol=chosen, metrics=metrics)
+    if scored.refused:
+        raise UserError(scored.refused)
+    return scored
 
 
 def load_metrics(context: MetricContext, names: Sequence[str] | None = None) -> list[Metric]:
@@ -289,3 +327,12 @@ def _refuse_duplicates(names: Sequence[str]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ValueError(f"two metrics are called {', '.join(twice)}")
+
+
+class _Callable(types.ModuleType):
+    """This module, which `from benchmark import score` gives: can be called like the function that is meant there."""
+
+    __call__ = staticmethod(score_texts)
+
+
+sys.modules[__name__].__class__ = _Callable

@@ -213,8 +213,8 @@ class Checkpoint:
     card: Mapping[str, Any]
 
 
-def open_checkpoint(path: Path, model: str) -> Checkpoint:
-    """Read a checkpoint's card and check its files against it.
+def open_checkpoint(path: Path, model: str | None) -> Checkpoint:
+    """Read a checkpoint's card and check its files against it; of any model where none is named.
 
     Raises UserError where it is no finished checkpoint, another model's, or changed since.
     """
@@ -228,7 +228,7 @@ def open_checkpoint(path: Path, model: str) -> Checkpoint:
             else f"{path} is no checkpoint of this benchmark: it has no card.json."
         )
     card = read_json(path / "card.json")
-    if card.get("model") != model:
+    if model is not None and card.get("model") != model:
         raise UserError(f"{path} is a checkpoint of {card.get('model')}, not of {model}.")
     if provenance.checkpoint_hash(path) != card.get("hash"):
         raise UserError(

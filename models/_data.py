@@ -89,6 +89,8 @@ class ReportDataset(torch.utils.data.Dataset):
     """Of each study, at most."""
     seed: int = 0
     augmentation: Augmentation = Augmentation()
+    given: Sequence[int] = ()
+    """How many of each text's first tokens the model is given, which are no targets; one where it is empty."""
 
     def __len__(self) -> int:
         return len(self.studies)
@@ -98,7 +100,12 @@ class ReportDataset(torch.utils.data.Dataset):
         study = self.studies[position]
         pictures = study_pictures(study, self.views, self.read)
         images = [self.augmentation(image, self.seed, epoch, study.study_id) for image in pictures.images]
-        return {"images": images, "unreadable": pictures.errors, "input_ids": self.token_ids[position]}
+        return {
+            "images": images,
+            "unreadable": pictures.errors,
+            "input_ids": self.token_ids[position],
+            "given": self.given[position] if self.given else 1,
+        }
 
 
 class EpochSampler(torch.utils.data.Sampler):
@@ -128,8 +135,8 @@ class Collate:
     images of the first study, of the second and so on, and `views` (B,), how many each study has.
 
     Padding is told by length, since GPT-2 pads with its end token, which is a target once. It goes to the right,
-    where causal attention never looks, so no attention mask is needed. The first token begins the text and is no
-    target. Studies of which no image can be read are left out; what cannot be read is named under `unreadable`.
+    where causal attention never looks, so no attention mask is needed. The first tokens, which the model is `given`,
+    are no targets. Studies of which no image can be read are left out; what cannot be read is named under `unreadable`.
     """
 
     pad: int
@@ -147,7 +154,7 @@ class Collate:
         for row, sample in enumerate(good):
             ids = torch.tensor(sample["input_ids"])
             input_ids[row, : len(ids)] = ids
-            labels[row, 1 : len(ids)] = ids[1:]
+            labels[row, sample["given"] : len(ids)] = ids[sample["given"] :]
         images = [image for sample in good for image in sample["images"]]
         batch: dict[str, Any] = {
             "input_ids": input_ids,

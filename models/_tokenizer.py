@@ -54,7 +54,16 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def encode(tokenizer: PreTrainedTokenizerFast, text: str, max_tokens: int) -> list[int]:
-    """bos, the text, eos. A text that does not fit `max_tokens` is cut, and then does not end: it has no eos."""
-    ids = [tokenizer.bos_token_id, *tokenizer.encode(text, add_special_tokens=False)]
+def beginning(tokenizer: PreTrainedTokenizerFast, given: str = "", most: int = 0) -> list[int]:
+    """What a model reads before it writes: bos, and where a text is `given`, its first tokens and a line end."""
+    ids = tokenizer.encode(given, add_special_tokens=False)[:most]
+    return [tokenizer.bos_token_id, *ids, *(tokenizer.encode("\n", add_special_tokens=False) if ids else [])]
+
+
+def encode(tokenizer: PreTrainedTokenizerFast, text: str, max_tokens: int, before: Sequence[int] = ()) -> list[int]:
+    """bos, the text, eos; what stands `before` the text is bos where it is not said.
+
+    A text that does not fit `max_tokens` is cut, and then does not end: it has no eos.
+    """
+    ids = [*(before or beginning(tokenizer)), *tokenizer.encode(text, add_special_tokens=False)]
     return [*ids, tokenizer.eos_token_id] if len(ids) < max_tokens else ids[:max_tokens]

@@ -24,8 +24,12 @@ from transformers.utils import logging
 
 from benchmark.errors import UserError
 
+from ._adapters import add_adapters
+
 IGNORED = -100
 """Label of a token that is no target."""
+LEARNING = ("crossattention", "ln_cross_attn", "lora_")
+"""Parts of names in a decoder of which the rest is frozen."""
 RARE = -5.0
 """Log-odds of a word at a position before anything is learned."""
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -41,6 +45,12 @@ class VisionGPT2Config(PreTrainedConfig):
     `position_code`: whether the feature map carries a fixed code of where each position lies (the original has none).
     `label_smoothing`: of the loss. `word_loss`: weight of the encoder's own loss (see `word_losses`; the original has
     none). `text_config`: a GPT2Config or its values.
+
+    What stands before the report in the decoder's input: the bos token where `begins_with_bos`, at most
+    `indication_tokens` tokens of the study's indication (0: it is not read), and `prompt`, which is part of the report,
+    where generation is given none. `freeze_encoder`, `freeze_decoder`: whether training leaves the backbone, and of
+    GPT-2 all but cross-attention, as they are. `lora_rank`: rank of the decoder's adapters (see `_adapters`), 0 for
+    none.
     """
 
     model_type = "vision-gpt2"
@@ -59,6 +69,12 @@ class VisionGPT2Config(PreTrainedConfig):
         label_smoothing: float = 0.0,
         word_loss: float = 0.0,
         text_config: GPT2Config | dict[str, Any] | None = None,
+        begins_with_bos: bool = True,
+        indication_tokens: int = 0,
+        prompt: str = "",
+        freeze_encoder: bool = False,
+        freeze_decoder: bool = False,
+        lora_rank: int = 0,
         **kwargs: Any,
     ):
         self.encoder = encoder
@@ -71,6 +87,12 @@ class VisionGPT2Config(PreTrainedConfig):
         self.position_code = position_code
         self.label_smoothing = label_smoothing
         self.word_loss = word_loss
+        self.begins_with_bos = begins_with_bos
+        self.indication_tokens = indication_tokens
+        self.prompt = prompt
+        self.freeze_encoder = freeze_encoder
+        self.freeze_decoder = freeze_decoder
+        self.lora_rank = lora_rank
         values = text_config.to_dict() if isinstance(text_config, GPT2Config) else dict(text_config or {})
         self.text_config = GPT2Config(**{**values, "add_cross_attention": True})
         kwargs.setdefault("tie_word_embeddings", self.text_config.tie_word_embeddings)
@@ -137,6 +159,26 @@ class VisionGPT2(PreTrainedModel, GenerationMixin):
             self.words = nn.Linear(config.text_config.n_embd, config.text_config.vocab_size)
             nn.init.constant_(self.words.bias, RARE)
         self.post_init()
+        self.adapt(config.lora_rank)
+
+    def adapt(self, rank: int) -> None:
+        """Put adapters into the decoder, for a rank above 0, and leave to the optimiser what is not to be frozen.
+
+        A decoder with adapters is frozen; its cross-attention, which no GPT-2 brings along, always learns.
+        """
+        self.config.lora_rank = rank
+        if rank:
+            add_adapters(self.gpt2, rank)
+        self.enc.backbone.requires_grad_(not self.config.freeze_encoder)
+        if self.config.freeze_decoder or self.config.lora_rank:
+            for name, parameter in self.gpt2.named_parameters():
+                parameter.requires_grad_(any(part in name for part in LEARNING))
+
+    def train(self, mode: bool = True) -> VisionGPT2:
+        super().train(mode)
+        if self.config.freeze_encoder:
+            self.enc.backbone.eval()  # else batch normalisation would go on learning the images' statistics
+        return self
 
     def _init_weights(self, module: nn.Module) -> None:
         """timm, torch and GPT-2 initialise their own modules. Left are buffers that no checkpoint holds."""
@@ -167,6 +209,7 @@ class VisionGPT2(PreTrainedModel, GenerationMixin):
         pixel_values: Tensor | None = None,
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
         labels: Tensor | None = None,
         views: Tensor | None = None,
         encoder_hidden_states: Tensor | None = None,
@@ -188,6 +231,7 @@ class VisionGPT2(PreTrainedModel, GenerationMixin):
         output = self.gpt2(
             input_ids=input_ids,
             attention_mask=attention_mask,
+            position_ids=position_ids,
             encoder_hidden_states=encoder_hidden_states,
             encoder_attention_mask=encoder_attention_mask,
             use_cache=use_cache,
@@ -266,7 +310,7 @@ def create_backbone(name: str, image_size: int, pretrained: bool, **shape: Any) 
     except (OSError, RuntimeError, ValueError, TypeError) as error:
         if not pretrained:
             raise UserError(
-                f"timm cannot make '{name}' for images of {image_size} pixels: {_first_line(error)}"
+                f"timm cannot make '{name}' for images of {image_size} pixels: {first_line(error)}"
             ) from error
         hub_id = about.hf_hub_id if about and about.hf_hub_id else name
         raise _not_at_hand(f"encoder {name}", hub_id, error) from error
@@ -284,7 +328,7 @@ def pretrained_gpt2(name: str) -> GPT2LMHeadModel:
     model, info = loaded
     missing = [key for key in info["missing_keys"] if "crossattention" not in key and "ln_cross_attn" not in key]
     if missing:
-        raise UserError(f"{name} is no GPT-2: it lacks {_some(missing)}.")
+        raise UserError(f"{name} is no GPT-2: it lacks {some(missing)}.")
     return model
 
 
@@ -292,7 +336,7 @@ def _not_at_hand(what: str, hub_id: str, error: Exception) -> UserError:
     return UserError(
         f"The pretrained {what} is not on this machine and could not be fetched: run `hf download {hub_id}` on a "
         "machine with a network, copy its cache folder here, and set HF_HOME to it and HF_HUB_OFFLINE=1; or train "
-        f"from scratch with `--preset tiny`. ({_first_line(error)})"
+        f"from scratch with `--preset tiny`. ({first_line(error)})"
     )
 
 
@@ -314,13 +358,13 @@ def load_strict(folder: Path) -> VisionGPT2:
             )
     except (OSError, RuntimeError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise UserError(
-            f"The weights in {folder} cannot be read, they are damaged, cut short or not there: {_first_line(error)}"
+            f"The weights in {folder} cannot be read, they are damaged, cut short or not there: {first_line(error)}"
         ) from error
     model, info = loaded
     for kind, what in (("missing", "lack"), ("unexpected", "have unknown"), ("mismatched", "have another shape of")):
         if keys := info[f"{kind}_keys"]:
             names = [key if isinstance(key, str) else key[0] for key in keys]
-            raise UserError(f"The weights in {folder} do not fit its config.json: they {what} {_some(names)}.")
+            raise UserError(f"The weights in {folder} do not fit its config.json: they {what} {some(names)}.")
     return model
 
 
@@ -338,11 +382,11 @@ def quiet() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
     first = sorted(names)[:3]
     rest = len(names) - len(first)
     return ", ".join(first) + (f" and {rest} more" if rest else "")
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -19,91 +19,46 @@ from benchmark.errors import UserError
 from benchmark.images import Geometry
 from benchmark.schema import GenerationSettings, Report, Study
 
+from ._adapters import merge_adapters
 from ._checkpoints import finished
-from ._data import Augmentation, Collate, ReportDataset, study_pictures
+from ._data import Augmentation, Collate, Pictures, ReportDataset, study_pictures
+from ._original import PROMPT, from_original
 from ._sampling import SeededSampling
-from ._text import report_text
-from ._tokenizer import encode, load_tokenizer, pretrained_tokenizer, train_tokenizer
+from ._text import indication_text, report_text
+from ._tokenizer import beginning, encode, load_tokenizer, pretrained_tokenizer, train_tokenizer
 from ._training import fit
-from ._vision_gpt2 import VisionGPT2, VisionGPT2Config, create_backbone, load_strict, pixels, pretrained_gpt2
+from ._vgpt2_presets import PARAMETERS, PRESETS, PRETRAINED, WEIGHTS
+from ._vision_gpt2 import VisionGPT2, VisionGPT2Config, create_backbone, load_strict, pixels, pretrained_gpt2, quiet
+
+__all__ = ["Model", "from_original"]
+
+INDICATION_TOKENS = 64
+"""Of a study's indication, at most."""
 
 
 class Model(contracts.Model):
     """See `_vision_gpt2.VisionGPT2` for the network and `_training.fit` for how it is trained."""
 
-    PRETRAINED: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "gpt2": ("*.json", "merges.txt", "model.safetensors"),
-        "timm/densenet121.ra_in1k": ("config.json", "model.safetensors"),
-    }
-    PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        # The original's recipe. `decoder` names a GPT-2 (hub id or folder), which then sets layers, width, heads
-        # and vocabulary.
-        "paper": {
-            "encoder": "densenet121",
-            "encoder_args": {},
-            "encoder_pretrained": True,
-            "decoder": "gpt2",
-            "layers": 12,
-            "width": 768,
-            "heads": 12,
-            "initializer_range": 0.02,
-            "vocabulary": 50257,
-            "image_size": 384,
-            "keep_aspect": False,
-            "views": 1,
-            "position_code": False,
-            "max_tokens": 256,
-            "dropout": 0.1,
-            "label_smoothing": 0.1,
-            "word_loss": 0.0,
-            "learning_rate": 8e-5,
-            "weight_decay": 0.01,
-            "warmup": 0.1,
-            "clip": 1.0,
-            "batch_size": 8,
-            "accumulation": 4,
-            "epochs": 4,
-            "save_every": 500,
-            "workers": 4,
-            "degrees": 5.0,
-            "shift": 0.03,
-            "scale": 0.05,
-            "contrast": 0.1,
-        },
-        # From scratch in minutes on a laptop's processor.
-        "tiny": {
-            "encoder": "resnet10t",
-            # Narrower than timm's, and with a map of 6 × 6 positions instead of 3 × 3.
-            "encoder_args": {"stem_width": 16, "channels": [32, 64, 128, 256], "output_stride": 16},
-            "encoder_pretrained": False,
-            "decoder": "",
-            "layers": 2,
-            "width": 192,
-            "heads": 6,
-            "initializer_range": 0.05,
-            "vocabulary": 1000,
-            "image_size": 96,
-            "keep_aspect": True,
-            "views": 1,
-            "position_code": True,
-            "max_tokens": 256,
-            "dropout": 0.0,
-            "label_smoothing": 0.0,
-            "word_loss": 15.0,
-            "learning_rate": 2.5e-3,
-            "weight_decay": 0.01,
-            "warmup": 0.1,
-            "clip": 1.0,
-            "batch_size": 16,
-            "accumulation": 1,
-            "epochs": 5,
-            "save_every": 100,
-            "workers": 0,
-            "degrees": 3.0,
-            "shift": 0.03,
-            "scale": 0.03,
-            "contrast": 0.0,
-        },
+    PAPER = (
+        "none of its own; GPT-2: Radford et al. 2019, Language Models are Unsupervised Multitask Learners; "
+        "DenseNet: Huang et al. 2017, arXiv:1608.06993"
+    )
+    LICENCE = "MIT; weights of GPT-2: MIT, of timm's encoders: Apache-2.0 (Swin: MIT)"
+    PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = PRESETS
+    PARAMETERS: ClassVar[Mapping[str, int]] = PARAMETERS
+    WEIGHTS: ClassVar[Mapping[str, tuple[str, ...]]] = WEIGHTS
+    PRETRAINED: ClassVar[Mapping[str, tuple[str, ...]]] = PRETRAINED
+    RELEASED = "best_vgpt2.pt, the original's weights"
+    TAKES_PROMPT = True
+    DECODINGS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "original": {
+            "do_sample": True,
+            "temperature": 0.7,
+            "top_p": 0.9,
+            "top_k": 50,
+            "repetition_penalty": 1.2,
+            "prompt": PROMPT,
+        }
     }
 
     def __init__(self, model: VisionGPT2, tokenizer: PreTrainedTokenizerFast, preset: str):
@@ -134,12 +89,20 @@ class Model(contracts.Model):
         else:
             tokenizer = train_tokenizer(texts["train"], options["vocabulary"])
         model = _build(job, tokenizer)
+        before = {
+            name: [_beginning(tokenizer, model.config, example.study) for example in chosen]
+            for name, chosen in examples.items()
+        }
         augmentation = Augmentation(*(options[key] for key in ("degrees", "shift", "scale", "contrast")))
 
         def dataset(name: str, augmentation: Augmentation) -> ReportDataset:
             return ReportDataset(
                 studies=[e.study for e in examples[name]],
-                token_ids=[encode(tokenizer, text, options["max_tokens"]) for text in texts[name]],
+                token_ids=[
+                    encode(tokenizer, text, options["max_tokens"], ids)
+                    for text, ids in zip(texts[name], before[name], strict=True)
+                ],
+                given=[len(ids) for ids in before[name]],
                 read=read,
                 views=options["views"],
                 seed=job.seed,
@@ -165,66 +128,119 @@ class Model(contracts.Model):
             )
         tokenizer = load_tokenizer(checkpoint)
         model = load_strict(checkpoint)
+        if model.config.lora_rank:
+            merge_adapters(model.gpt2)
+            model.config.lora_rank = 0
+        return cls._of(model, tokenizer, device, f"The tokenizer in {checkpoint}")
+
+    @classmethod
+    def load_released(cls, path: Path, device: str, words: str = "") -> Model:
+        """The model of a `best_vgpt2.pt` with GPT-2's tokenizer, from the hub's cache or `words`, a folder or hub id.
+
+        Raises UserError as `_original.from_original` does, or where the tokenizer is not to be had.
+        """
+        model = from_original(path)
+        name = words or "gpt2"
+        try:
+            tokenizer = pretrained_tokenizer(name)
+        except UserError as error:
+            raise UserError(f"{error} Or name a folder that holds it with --tokenizer.") from error
+        return cls._of(model, tokenizer, device, f"The tokenizer of {name}")
+
+    @classmethod
+    def _of(cls, model: VisionGPT2, tokenizer: PreTrainedTokenizerFast, device: str, named: str) -> Model:
         if len(tokenizer) > model.config.text_config.vocab_size:
-            raise UserError(
-                f"The tokenizer in {checkpoint} has more tokens than the model: they do not belong together."
-            )
+            raise UserError(f"{named} has more tokens than the model: they do not belong together.")
         model.to(torch.device(device))  # type: ignore[arg-type]
-        return cls(model, tokenizer, str(config.get("preset", "")))
+        return cls(model, tokenizer, str(getattr(model.config, "preset", "")))
+
+    def save_checkpoint(self, folder: Path) -> None:
+        with quiet():
+            self.tokenizer.save_pretrained(folder)
+            self.model.save_pretrained(folder)
+
+    def prepare(self, study: Study) -> Tensor:
+        """Its images as the encoder takes them: float (views, 3, S, S), normalised. Raises UserError without one."""
+        pictures = self._pictures(study)
+        if not pictures.images:
+            raise UserError(pictures.errors[0])
+        return self._pixels(pictures.images)
 
     def generate(self, studies: Sequence[Study], settings: GenerationSettings, seeds: Sequence[int]) -> list[Report]:
         """Greedy, beam or seeded sampling from each study's first view, or as many as the model was trained on.
 
-        A view that cannot be read is left out and named; it is its study's error where there is no other. Texts end at
-        the model's number of positions where that is smaller than `max_new_tokens`. Raises UserError for sampling with
-        beams.
+        The report begins with the settings' prompt, or the checkpoint's own. A view that cannot be read is left out and
+        named; it is its study's error where there is no other. Texts end at the model's number of positions where that
+        is smaller than `max_new_tokens`. Raises UserError for sampling with beams.
         """
         if settings.do_sample and settings.num_beams > 1:
             raise UserError("Sampling and beam search exclude each other: set num_beams to 1, or do_sample to false.")
-        config = self.model.config
-        read = Geometry(config.image_size, config.keep_aspect).read
-        pictures = [study_pictures(study, config.views, read) for study in studies]
+        pictures = [self._pictures(study) for study in studies]
         reports = {i: Report("", error=p.errors[0]) for i, p in enumerate(pictures) if not p.images}
         seen = [i for i in range(len(studies)) if i not in reports]
         if seen:
-            images = torch.stack([image for i in seen for image in pictures[i].images])
+            prompt = self.tokenizer.encode(
+                settings.prompt.strip() or self.model.config.prompt, add_special_tokens=False
+            )
             generated = self._generate(
-                pixels(images, config.mean, config.std),
+                self._pixels([image for i in seen for image in pictures[i].images]),
                 torch.tensor([len(pictures[i].images) for i in seen]),
+                [[*_beginning(self.tokenizer, self.model.config, studies[i]), *prompt] for i in seen],
                 settings,
                 [seeds[i] for i in seen],
             )
             for i, ids in zip(seen, generated, strict=True):
-                reports[i] = replace(self._report(ids), unread=tuple(pictures[i].errors))
+                reports[i] = replace(self._report(prompt, ids), unread=tuple(pictures[i].errors))
         return [reports[i] for i in range(len(studies))]
 
+    def _pictures(self, study: Study) -> Pictures:
+        config = self.model.config
+        return study_pictures(study, config.views, Geometry(config.image_size, config.keep_aspect).read)
+
+    def _pixels(self, images: Sequence[Tensor]) -> Tensor:
+        return pixels(torch.stack(list(images)), self.model.config.mean, self.model.config.std)
+
     def _generate(
-        self, images: Tensor, views: Tensor, settings: GenerationSettings, seeds: Sequence[int]
+        self,
+        images: Tensor,
+        views: Tensor,
+        given: Sequence[list[int]],
+        settings: GenerationSettings,
+        seeds: Sequence[int],
     ) -> list[list[int]]:
-        """Token ids after the bos token, filled up with the end token to one length."""
+        """Token ids after what is `given` of each study, filled up with the end token to one length."""
+        length = max(map(len, given))
+        room = self.model.config.text_config.n_positions - length
+        if room < 1:
+            raise UserError(f"The prompt fills all of the model's {length + room} positions; give a shorter one.")
+        pad = self.tokenizer.pad_token_id
+        inputs = torch.tensor([[pad] * (length - len(ids)) + ids for ids in given])
+        there = torch.tensor([[0] * (length - len(ids)) + [1] * len(ids) for ids in given])
         processors = LogitsProcessorList([SeededSampling(settings, seeds)] if settings.do_sample else [])
         sequences = self.model.generate(
             pixel_values=images.to(self.model.device),
             views=views.to(self.model.device),
+            input_ids=inputs.to(self.model.device),
+            attention_mask=there.to(self.model.device),
             generation_config=GenerationConfig(
-                max_new_tokens=min(settings.max_new_tokens, self.model.config.text_config.n_positions - 1),
+                max_new_tokens=min(settings.max_new_tokens, room),
                 num_beams=settings.num_beams,
                 do_sample=False,  # SeededSampling does it
                 use_cache=True,
                 repetition_penalty=settings.repetition_penalty,
                 bos_token_id=self.tokenizer.bos_token_id,
                 eos_token_id=self.tokenizer.eos_token_id,
-                pad_token_id=self.tokenizer.pad_token_id,
+                pad_token_id=pad,
             ),
             logits_processor=processors,
         )
-        return sequences[:, 1:].tolist()
+        return sequences[:, length:].tolist()
 
-    def _report(self, ids: list[int]) -> Report:
+    def _report(self, prompt: list[int], ids: list[int]) -> Report:
         end = self.tokenizer.eos_token_id
         truncated = end not in ids
         ids = ids if truncated else ids[: ids.index(end)]
-        text = str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        text = str(self.tokenizer.decode([*prompt, *ids], skip_special_tokens=True, clean_up_tokenization_spaces=False))
         return Report(text.strip(), n_tokens=len(ids), truncated=truncated)
 
     def card(self) -> dict[str, Any]:
@@ -238,7 +254,16 @@ class Model(contracts.Model):
             "image_size": config.image_size,
             "keep_aspect": config.keep_aspect,
             "views": config.views,
+            "indication_tokens": config.indication_tokens,
         }
+
+
+def _beginning(tokenizer: PreTrainedTokenizerFast, config: VisionGPT2Config, study: Study) -> list[int]:
+    """What the decoder reads of a study before the report: bos, and the indication where it was trained with that."""
+    if not config.begins_with_bos:
+        return []
+    given = indication_text(study) if config.indication_tokens else ""
+    return beginning(tokenizer, given, config.indication_tokens)
 
 
 def _with_text(examples: Sequence[Example], name: str, job: TrainingJob) -> list[Example]:
@@ -270,6 +295,13 @@ def _open_images(job: TrainingJob, studies: Sequence[Study]) -> Callable[[Path],
 def _build(job: TrainingJob, tokenizer: PreTrainedTokenizerFast) -> VisionGPT2:
     """The untrained model; weights drawn from the job's seed where they are not pretrained."""
     options = job.options
+    for part, held in (
+        ("encoder_pretrained", "freeze_encoder"),
+        ("decoder", "freeze_decoder"),
+        ("decoder", "lora_rank"),
+    ):
+        if options[held] and not options[part]:
+            raise UserError(f"{held} keeps weights as they are, so it needs pretrained ones: set {part}, too.")
     torch.manual_seed(job.seed)
     gpt2 = pretrained_gpt2(options["decoder"]) if options["decoder"] else None
     text_config = (
@@ -303,6 +335,9 @@ def _build(job: TrainingJob, tokenizer: PreTrainedTokenizerFast) -> VisionGPT2:
             position_code=options["position_code"],
             label_smoothing=options["label_smoothing"],
             word_loss=options["word_loss"],
+            indication_tokens=min(INDICATION_TOKENS, options["max_tokens"] // 4) if options["indication"] else 0,
+            freeze_encoder=options["freeze_encoder"],
+            freeze_decoder=options["freeze_decoder"],
             text_config=text_config,
             preset=job.preset,
         )
@@ -314,6 +349,9 @@ def _build(job: TrainingJob, tokenizer: PreTrainedTokenizerFast) -> VisionGPT2:
             options["encoder"], options["image_size"], pretrained=True, **options["encoder_args"]
         )
         model.enc.backbone.load_state_dict(backbone.state_dict())
+        model.config.mean, model.config.std = map(list, (backbone.pretrained_cfg[key] for key in ("mean", "std")))
+    if options["lora_rank"]:
+        model.adapt(options["lora_rank"])
     return model
 
 

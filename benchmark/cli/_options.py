@@ -17,11 +17,18 @@ from benchmark.errors import UserError
 from benchmark.registry import METRICS
 
 if TYPE_CHECKING:
-    from benchmark.contracts import Dataset
+    from benchmark.contracts import Dataset, Model
     from benchmark.schema import GenerationSettings
 
 ModelName = Annotated[str, typer.Argument(help="A name from `bench models`.")]
-CheckpointPath = Annotated[Path | None, typer.Option("--checkpoint", help="Folder; else the newest that fits.")]
+CheckpointPath = Annotated[
+    Path | None,
+    typer.Option("--checkpoint", help="Folder, or a file of released weights; else the newest that fits."),
+]
+Words = Annotated[
+    str,
+    typer.Option("--tokenizer", help="Of released weights: folder or hub id of a tokenizer, or file of a vocabulary."),
+]
 Preset = Annotated[str | None, typer.Option("--preset", help="See `bench models NAME`; else what fits the data set.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N studies; kept off leaderboards.")]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1, mps; else the best there is.")]
@@ -107,6 +114,9 @@ def check_metrics(names: list[str] | None) -> list[str]:
 class GenerationOptions:
     """How text is decoded."""
 
+    decoding: Annotated[
+        str | None, typer.Option("--decoding", help="Named settings from `bench models NAME`; others here go before.")
+    ] = None
     max_new_tokens: Annotated[int | None, typer.Option("--max-new-tokens", help="Longest report, in tokens.")] = None
     beams: Annotated[int | None, typer.Option("--beams", help="Beam search with so many beams.")] = None
     sample: Annotated[bool, typer.Option("--sample", help="Sample instead of taking the likeliest token.")] = False
@@ -114,19 +124,22 @@ class GenerationOptions:
     top_k: Annotated[int | None, typer.Option("--top-k", help="With --sample; 0: no limit.")] = None
     top_p: Annotated[float | None, typer.Option("--top-p", help="With --sample.")] = None
     repetition_penalty: Annotated[float | None, typer.Option("--repetition-penalty")] = None
+    prompt: Annotated[str | None, typer.Option("--prompt", help="What every report begins with.")] = None
     batch_size: Annotated[int | None, typer.Option("--batch-size", help="Studies a batch.")] = None
 
-    def settings(self) -> GenerationSettings:
-        """The settings. Raises UserError for impossible ones."""
+    def settings(self, plugin: type[Model]) -> GenerationSettings:
+        """The settings for a model. Raises UserError for impossible ones, or where it has none of that name."""
         from benchmark import evaluate
 
-        return evaluate.default_settings(
-            max_new_tokens=self.max_new_tokens,
-            num_beams=self.beams,
-            do_sample=self.sample,
-            temperature=self.temperature,
-            top_k=self.top_k,
-            top_p=self.top_p,
-            repetition_penalty=self.repetition_penalty,
-            batch_size=self.batch_size,
-        )
+        given = {
+            "max_new_tokens": self.max_new_tokens,
+            "num_beams": self.beams,
+            "do_sample": self.sample or None,
+            "temperature": self.temperature,
+            "top_k": self.top_k,
+            "top_p": self.top_p,
+            "repetition_penalty": self.repetition_penalty,
+            "prompt": self.prompt,
+            "batch_size": self.batch_size,
+        }
+        return evaluate.named_settings(plugin, self.decoding, given)

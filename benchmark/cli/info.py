@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from benchmark import config
 from benchmark.cli._app import app, listing
 from benchmark.cli._options import AsJson
+from benchmark.console import say
 from benchmark.registry import DATASETS, METRICS, MODELS
 
 
@@ -18,28 +19,66 @@ def models(
     name: Annotated[str | None, typer.Argument(help="One model's card.")] = None, as_json: AsJson = False
 ) -> None:
     """List the models, or tell about one."""
-    if name is None:
-        listing("Models", [{"name": each, "what it is": MODELS.summary(each)} for each in MODELS.names()], as_json)
-        return
-    plugin = MODELS.load(name)
-    card = {
-        "name": name,
-        "summary": MODELS.summary(name),
-        "paper": plugin.PAPER,
-        "trains": plugin.CAN_TRAIN,
-        "needs_images": plugin.NEEDS_IMAGES,
-        "note": plugin.NOTE,
-        "presets": {preset: dict(values) for preset, values in plugin.PRESETS.items()},
-    }
+    from benchmark import cards
+
+    found = cards.card(name) if name else [cards.outline(each) for each in MODELS.names()]
     if as_json:
-        print(json.dumps(card, indent=1, ensure_ascii=False))
-        return
-    presets = card.pop("presets")
-    listing(name, [{"": key, " ": str(value)} for key, value in card.items()], False)
-    keys = sorted({key for values in presets.values() for key in values})
-    rows = [{"setting": key, **{p: str(values.get(key, "")) for p, values in presets.items()}} for key in keys]
-    if rows:
-        listing("Presets", rows, False)
+        print(json.dumps(found, indent=1, ensure_ascii=False))
+    elif isinstance(found, list):
+        listing("Models", [_row(outline) for outline in found], False)
+        say("`bench models NAME` tells all of one: its paper, licence and presets.")
+    else:
+        _print_card(found)
+
+
+def _row(outline: dict[str, Any]) -> dict[str, str]:
+    return {
+        "name": outline["name"],
+        "what it is": "\n".join(filter(None, (outline["summary"], _labelled("Paper", outline["paper"])))),
+        "parameters": _millions(outline["parameters"]),
+        "presets": ", ".join(outline["presets"]),
+        "needs": ", ".join(outline["needs"]),
+        "trains here": outline["trains_here"],
+        "licence": outline["licence"],
+    }
+
+
+def _print_card(card: dict[str, Any]) -> None:
+    presets, weights, parameters = (card.pop(key) for key in ("presets", "weights", "parameters_by_preset"))
+    card["parameters"] = _millions(card["parameters"])
+    card["decodings"] = [f"{key}: {_settings(values)}" for key, values in card["decodings"].items()]
+    listing(card["name"], [{"": key.replace("_", " "), " ": _words(value)} for key, value in card.items()], False)
+    first, values = next(iter(presets.items()))
+    rows = [
+        {
+            "preset": preset,
+            "parameters": _millions(parameters.get(preset)),
+            "begins with": "\n".join(weights.get(preset, ())),
+            f"differs from {first} in": _settings({k: v for k, v in changed.items() if v != values[k]}),
+        }
+        for preset, changed in presets.items()
+    ]
+    listing("Presets", rows, False)
+    if values:
+        listing(f"Settings of {first}", [{"setting": key, "value": str(value)} for key, value in values.items()], False)
+
+
+def _settings(values: dict[str, Any]) -> str:
+    return ", ".join(f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in values.items())
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "\n".join(value) if isinstance(value, list) else str(value)
+
+
+def _labelled(label: str, text: str) -> str:
+    return f"{label}: {text}" if text else ""
+
+
+def _millions(parameters: int | None) -> str:
+    return "" if parameters is None else f"{parameters / 1e6:,.1f} M"
 
 
 @app.command()

@@ -24,6 +24,7 @@ from benchmark.cli._options import (
     Precision,
     Preset,
     Split,
+    Words,
     check_metrics,
     grouped,
 )
@@ -70,6 +71,7 @@ def evaluate_command(
     decoding: GenerationOptions,
     split: Split = "val",
     checkpoint: CheckpointPath = None,
+    tokenizer: Words = "",
     preset: Preset = None,
     limit: Limit = None,
     seed: GenerationSeed = 0,
@@ -84,12 +86,13 @@ def evaluate_command(
     from benchmark import evaluate
     from benchmark.contracts import MetricContext
 
-    settings, results = decoding.settings(), config.results_folder()
-    MODELS.load(model)  # an unknown name is said before any work is done
+    # An unknown name is said before any work is done.
+    settings, results = decoding.settings(MODELS.load(model)), config.results_folder()
     extra = check_metrics(metric)
     data = source.open()
     selection = evaluate.select(data, split, limit)
-    options: dict[str, Any] = {"checkpoint": checkpoint, "preset": preset, "seed": seed, "device": device}
+    options: dict[str, Any] = {"checkpoint": checkpoint, "words": tokenizer, "preset": preset, "seed": seed}
+    options["device"] = device
     folder = evaluate.write_reports(model, data, selection, settings, results, control=control, **options)
     context = MetricContext(encoder=bertscore_encoder, extra={"bertscore_precision": bertscore_precision})
     scores = evaluate.score_run(folder, selection, results, context, extra=extra)
@@ -107,6 +110,7 @@ def generate(
     out: Annotated[Path | None, typer.Option("--out", help="With --images: the JSONL file to write.")] = None,
     split: Split = "val",
     checkpoint: CheckpointPath = None,
+    tokenizer: Words = "",
     preset: Preset = None,
     limit: Limit = None,
     seed: GenerationSeed = 0,
@@ -116,9 +120,9 @@ def generate(
     """Write reports: the first half of `eval`, or for a folder of loose pictures."""
     from benchmark import evaluate, loose
 
-    settings, results = decoding.settings(), config.results_folder()
-    MODELS.load(model)
-    options: dict[str, Any] = {"checkpoint": checkpoint, "preset": preset, "seed": seed, "device": device}
+    settings, results = decoding.settings(MODELS.load(model)), config.results_folder()
+    options: dict[str, Any] = {"checkpoint": checkpoint, "words": tokenizer, "preset": preset, "seed": seed}
+    options["device"] = device
     if images is not None:
         written = loose.describe_images(model, images, settings, results, out=out, **options)
         say(f"Wrote {written.path} ({written.n} reports).")

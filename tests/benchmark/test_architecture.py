@@ -39,7 +39,8 @@ MAY_IMPORT = {
     "_headings": "_mimic_sections",
     "sections": "_mimic_sections _headings",
     "contracts": RECORDS,
-    "registry": "errors",
+    "plugin_source": "",
+    "registry": "errors plugin_source",
     "config": "errors",
     "_dicom": "errors",
     "images": "errors _dicom",
@@ -70,12 +71,14 @@ MAY_IMPORT = {
     "sites": f"{RECORDS} leaderboard",
     # Stages put together.
     "opening": f"{TOOLS} store provenance",
+    "released": f"{RECORDS} contracts console store provenance train",
     "aggregates": f"{RECORDS} console store licence novelty provenance",
-    "evaluate": f"{TOOLS} store novelty slices provenance protocols generate train score aggregates labeler",
+    "evaluate": f"{TOOLS} store released novelty slices provenance protocols generate train score aggregates labeler",
     "predictions_in": f"{RECORDS} sections",
     "matching": f"{RECORDS} contracts protocols predictions_in",
     "rescore": f"{TOOLS} store provenance protocols predictions_in matching slices score opening evaluate aggregates",
     "submit": f"{TOOLS} store licence novelty sections provenance protocols predictions_in matching evaluate",
+    "cards": f"{TOOLS} hub",
     "loose": f"{TOOLS} store generate train evaluate",
     "quickstart": f"{TOOLS} train score leaderboard opening evaluate compare",
     "compare": f"{TOOLS} store licence score statistics pairs paired scored_runs leaderboard",
@@ -86,9 +89,11 @@ MAY_IMPORT = {
     "site": f"{RECORDS} console contracts store licence novelty images statistics pairs published leaderboard labeler "
     "scored_runs evaluate rescore",
     "cli": f"{TOOLS} store licence inspection site rexrank leaderboard opening evaluate train rescore loose quickstart "
-    "protocols doctor speed fetch hub labeler compare scored_runs published submit slices sites",
+    "cards protocols doctor speed fetch hub labeler compare scored_runs published submit slices sites",
     "__main__": "cli",
-    "__init__": "",
+    # What Python code is offered.
+    "api": f"{TOOLS} generate score train evaluate",
+    "__init__": "api",
 }
 """By module or package of benchmark/: the others that it may import anywhere in its code. The packages may import
 themselves, all may import `benchmark` (for its version)."""
@@ -103,8 +108,9 @@ OWN_PACKAGE = ("protocols", "metrics", "cli", "inspection", "labeler", "speed", 
 """Places in the table that are packages, whose modules import one another."""
 
 STANDARD_LIBRARY_ONLY = (
-    "errors licence schema sections _mimic_sections _headings registry contracts config java provenance".split()
-)
+    "errors licence schema sections _mimic_sections _headings registry plugin_source contracts config java provenance "
+    "cards"
+).split()
 THIRD_PARTY_AT_IMPORT = {
     **dict.fromkeys(("statistics", "grouped", "paired", "scored_runs", "score", "cache", "annotators"), {"numpy"}),
     **dict.fromkeys(("images", "_dicom", "speed"), {"numpy", "PIL"}),

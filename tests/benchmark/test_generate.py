@@ -17,7 +17,7 @@ from benchmark.console import progress
 from benchmark.contracts import Dataset, Model
 from benchmark.errors import UserError
 from benchmark.generate import RunPlan
-from benchmark.schema import GenerationSettings, Report, Study, View
+from benchmark.schema import GenerationSettings, Report, Study, View, to_dict
 from benchmark.store import RunFolder
 
 SETTINGS = GenerationSettings(batch_size=4)
@@ -204,7 +204,7 @@ def test_the_record_holds_what_identifies_the_run(tmp_path):
                 "fingerprint": "f0", "seed": 3, "control": "shuffle", "dataset_version": "7", "root": "/x",
                 "may_leave": [], "card": {"parameters": 0}}  # fmt: skip
     assert {key: record[key] for key in expected} == expected
-    assert record["settings"] == dataclasses.asdict(SETTINGS)
+    assert record["settings"] == to_dict(SETTINGS)
     assert record["run_id"] == folder.path.name == plan(control="shuffle", seed=3).run_id
     assert record["seconds"]["generate"] == pytest.approx(sum(p.seconds for p in folder.read().values()), abs=1e-3)
     assert {"load", "generate"} == set(record["seconds"])
@@ -272,7 +272,7 @@ OTHER = {
 }  # fmt: skip
 OTHER_SETTINGS = {
     "max_new_tokens": 100, "num_beams": 2, "do_sample": True, "temperature": 0.5, "top_k": 5, "top_p": 0.5,
-    "repetition_penalty": 1.2, "batch_size": 8,
+    "repetition_penalty": 1.2, "batch_size": 8, "prompt": "Findings:",
 }  # fmt: skip
 
 

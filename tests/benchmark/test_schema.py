@@ -72,3 +72,10 @@ def test_to_dict_gives_plain_json_types():
 def test_a_study_has_no_field_for_the_reference():
     fields = {field.name for field in dataclasses.fields(Study)} | {field.name for field in dataclasses.fields(View)}
     assert not fields & {"findings", "impression", "report", "reference", "labels", "text"}
+
+
+def test_a_field_that_came_later_is_written_where_it_is_used():
+    """So that what was hashed before it came keeps its hash."""
+    settings = GenerationSettings()
+    assert "prompt" not in schema.to_dict(settings)
+    assert schema.to_dict(dataclasses.replace(settings, prompt="Findings:"))["prompt"] == "Findings:"

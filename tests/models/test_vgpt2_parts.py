@@ -30,11 +30,12 @@ def test_samples_follow_the_softmax():
 def test_a_batch_pads_to_its_longest_and_padding_is_no_target():
     collate = _data.Collate(pad=0, mean=(0.5,) * 3, std=(0.5,) * 3)
     image = torch.zeros(8, 8, dtype=torch.uint8)
-    short = {"images": [image], "unreadable": [], "input_ids": [0, 5, 0]}
-    long = {"images": [image, image], "unreadable": ["x.png is empty."], "input_ids": [0, 5, 6, 7, 0]}
-    batch = collate([short, {"images": [], "unreadable": ["y.png is empty."], "input_ids": [0, 9, 9, 9, 9, 0]}, long])
+    short = {"images": [image], "unreadable": [], "input_ids": [0, 5, 0], "given": 1}
+    long = {"images": [image, image], "unreadable": ["x.png is empty."], "input_ids": [0, 5, 6, 7, 0], "given": 3}
+    blind = {"images": [], "unreadable": ["y.png is empty."], "input_ids": [0, 9, 9, 9, 9, 0], "given": 1}
+    batch = collate([short, blind, long])
     assert batch["input_ids"].tolist() == [[0, 5, 0, 0, 0], [0, 5, 6, 7, 0]]
-    assert batch["labels"].tolist() == [[-100, 5, 0, -100, -100], [-100, 5, 6, 7, 0]]
+    assert batch["labels"].tolist() == [[-100, 5, 0, -100, -100], [-100, -100, -100, 7, 0]]
     assert batch["pixel_values"].shape == (3, 3, 8, 8) and (batch["pixel_values"] == -1).all()
     assert batch["views"].tolist() == [1, 2] and batch["unreadable"] == ["y.png is empty.", "x.png is empty."]
 
