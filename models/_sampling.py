@@ -42,3 +42,7 @@ class SeededSampling(LogitsProcessor):
         width = scores.shape[-1]
         noise = [torch.empty(width).exponential_(generator=generator).log().neg() for generator in self.generators]
         return scores + torch.stack(noise).to(scores.device)
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with these rows alone."""
+        self.generators = [self.generators[i] for i in rows]
