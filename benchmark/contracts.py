@@ -238,6 +238,8 @@ class Model(ABC):
     """In words, the file of its authors' weights that `load_released` reads; empty where there is none."""
     TAKES_PROMPT: ClassVar[bool] = False
     """Whether `GenerationSettings.prompt` may be given."""
+    PRECISIONS: ClassVar[tuple[str, ...]] = ("fp32",)
+    """What `GenerationSettings.precision` may be. `generate` says where one of them is not for its device."""
     DECODINGS: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     """Named generation settings (`--decoding NAME`), such as those of its paper."""
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {"default": {}}

@@ -15,7 +15,7 @@ from benchmark.console import progress, say
 from benchmark.contracts import Dataset, Metric, MetricContext, Model
 from benchmark.errors import UserError, unknown
 from benchmark.novelty import TrainingTexts
-from benchmark.schema import SECTIONS, GenerationSettings, Prediction, Reference, Study
+from benchmark.schema import PRECISIONS, SECTIONS, GenerationSettings, Prediction, Reference, Study
 from benchmark.store import RunFolder, exclusive, read_json, write_json, write_text
 
 
@@ -312,6 +312,7 @@ def default_settings(**given: Any) -> GenerationSettings:
         ("--top-p", not 0 < settings.top_p <= 1, "above 0 and at most 1"),
         ("--repetition-penalty", settings.repetition_penalty <= 0, "above 0"),
         ("--batch-size", settings.batch_size < 1, "at least 1"),
+        ("--precision", settings.precision not in PRECISIONS, ", ".join(PRECISIONS[:-1]) + f" or {PRECISIONS[-1]}"),
     )
     for option, bad, rule in wrong:
         if bad:

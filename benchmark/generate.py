@@ -103,9 +103,15 @@ def write_predictions(
 
 
 def predict(model: Model, batch: Sequence[Study], settings: GenerationSettings, seed: int) -> list[Prediction]:
-    """Predictions for one batch, split into sections. Raises UserError for a prompt that the model does not take."""
+    """Predictions for one batch, split into sections.
+
+    Raises UserError for a prompt or a precision that the model does not take.
+    """
     if settings.prompt and not model.TAKES_PROMPT:
         raise UserError("This model takes no prompt: its reports cannot begin with given words.")
+    if settings.precision not in model.PRECISIONS:
+        offered = " and ".join(model.PRECISIONS)
+        raise UserError(f"This model writes in {offered}, not in {settings.precision}: choose with --precision.")
     began = time.perf_counter()
     reports = model.generate(batch, settings, [study_seed(seed, study.study_id) for study in batch])
     seconds = (time.perf_counter() - began) / len(batch)
@@ -167,7 +173,7 @@ def run(
         record |= {
             "status": "complete",
             "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "card": model.card(),
+            "card": {**model.card(), "precision": plan.settings.precision},
             "hardware": provenance.hardware(),
             "seconds": {"load": round(loaded - began, 3), "generate": round(sum(p.seconds for p in predictions), 3)},
             "peak_memory_mb": provenance.peak_memory_mb(),

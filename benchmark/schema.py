@@ -20,6 +20,9 @@ LATER = {"later": True}
 SECTIONS = ("findings", "impression", "report")
 """What can be scored: a section alone, or both joined (`report`)."""
 
+PRECISIONS = ("fp32", "bf16", "int8")
+"""In what a network can be made to compute; each model says which it offers."""
+
 LABELS = (
     "Atelectasis",
     "Cardiomegaly",
@@ -161,6 +164,9 @@ class GenerationSettings:
     """Fixed batches of the sorted studies, so that a resumed run computes what an undisturbed one does."""
     prompt: str = field(default="", metadata=LATER)
     """What every report begins with; the model goes on from there."""
+    precision: str = field(default="fp32", metadata=LATER)
+    """In what the network computes, one of its model's PRECISIONS: `fp32`, `bf16`, `int8` (weights and what they meet
+    rounded to 8 bits)."""
 
 
 def to_dict(record: Any) -> dict[str, Any]:

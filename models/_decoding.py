@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -16,10 +16,12 @@ from transformers import GPT2LMHeadModel, LogitsProcessorList, RepetitionPenalty
 from transformers.activations import ACT2FN
 from transformers.pytorch_utils import Conv1D
 
+from benchmark.errors import UserError
 from benchmark.schema import GenerationSettings
 
 from . import _linear
 from ._sampling import SeededSampling
+from ._vision_gpt2 import VisionGPT2
 
 STILL_WRITING = 0.75
 """Finished rows leave the batch once no more than this share of it is left: copying the cache costs about a step."""
@@ -33,28 +35,36 @@ class Memory:
     """By layer, of the encoder's positions: (B, heads, positions, width of a head)."""
     there: Tensor | None
     """Which positions count, (B, 1, 1, positions); None where all do."""
+    pads: Tensor | None
+    """How many tokens before a row's own only fill up, (B, 1); None where none do."""
     keys: Tensor
     """Of the tokens: (layers, B, heads, length, width of a head)."""
     values: Tensor
 
+    def tensors(self) -> list[Tensor]:
+        optional = [of for of in (self.there, self.pads) if of is not None]
+        return [self.keys, self.values, *optional, *(of for pair in self.cross for of in pair)]
+
     def keep(self, rows: Tensor) -> Memory:
         """The memory of some rows of the batch."""
         cross = [(keys[rows], values[rows]) for keys, values in self.cross]
-        there = None if self.there is None else self.there[rows]
-        return Memory(cross, there, self.keys[:, rows], self.values[:, rows])
+        there, pads = (None if of is None else of[rows] for of in (self.there, self.pads))
+        return Memory(cross, there, pads, self.keys[:, rows], self.values[:, rows])
 
 
 class Decoder:
     """A GPT-2 as it is now, its weights copied into `_linear.pack`'s layout.
 
-    `rows` says how many texts are written at a time, about. Where `static`, every step has the same shapes (attention
-    goes over the whole cache, under a mask), which compiled steps and CUDA graphs need.
+    `rows` says how many texts are written at a time, about. Where `static`, every step has the same shapes, at the same
+    addresses: attention goes over the whole cache, under a mask, and rows stay to the end. CUDA graphs need that.
     """
 
     def __init__(self, gpt2: GPT2LMHeadModel, precision: str, rows: int, static: bool = False):
         config, body = gpt2.config, gpt2.transformer
         self.heads = config.n_head
         self.static = static
+        self.standing: Memory | None = None
+        """Where static, the memory of the last batch, which the next one takes over."""
         self.dtype = _linear.dtype(precision)
         self.tokens, self.positions = body.wte.weight.detach(), body.wpe.weight.detach()
         self.activation: Any = (
@@ -71,15 +81,15 @@ class Decoder:
     @staticmethod
     def fits(gpt2: GPT2LMHeadModel) -> bool:
         """False for what only transformers' own code does: layers that were replaced (LoRA), unusual attention."""
-        config = gpt2.config
+        config, body = gpt2.config, gpt2.transformer
         usual = config.scale_attn_weights and not config.scale_attn_by_inverse_layer_idx
-        parts = [
-            part for block in gpt2.transformer.h for at in (block.attn, block.crossattention, block.mlp)
-            for name, part in at.named_children() if name in ("c_attn", "q_attn", "c_proj", "c_fc")
+        layers: list[Any] = [
+            layer for block in cast(Any, body.h) for part in (block.attn, block.crossattention, block.mlp)
+            for name, layer in part.named_children() if name.startswith(("c_", "q_"))
         ]  # fmt: skip
-        return usual and all(type(part) is Conv1D for part in parts) and type(gpt2.lm_head) is nn.Linear
+        return bool(usual and all(type(layer) is Conv1D for layer in layers) and type(gpt2.lm_head) is nn.Linear)
 
-    def begin(self, states: Tensor, there: Tensor | None, length: int) -> Memory:
+    def begin(self, states: Tensor, there: Tensor | None, pads: Tensor | None, length: int) -> Memory:
         """The memory for texts of at most `length` tokens about `states` (B, positions, width), where `there`."""
         states = states.to(self.dtype)
         cross = []
@@ -88,18 +98,33 @@ class Decoder:
             cross.append((keys.contiguous(), values.contiguous()))
         shape = (len(self.blocks), len(states), self.heads, length, states.shape[2] // self.heads)
         mask = None if there is None else there[:, None, None, :].bool()
-        return Memory(cross, mask, states.new_zeros(shape), states.new_zeros(shape))
+        before = None if pads is None else pads.unsqueeze(1)
+        memory = Memory(cross, mask, before, states.new_zeros(shape), states.new_zeros(shape))
+        return self._stand(memory) if self.static else memory
+
+    def _stand(self, memory: Memory) -> Memory:
+        new, old = memory.tensors(), self.standing.tensors() if self.standing else []
+        if self.standing and [of.shape for of in new] == [of.shape for of in old]:
+            for target, source in zip(old, new, strict=True):
+                target.copy_(source)
+            return self.standing
+        for tensor in new:
+            torch._dynamo.mark_static_address(tensor)
+        self.standing = memory
+        return memory
 
     def step(self, ids: Tensor, at: Tensor, end: int, memory: Memory) -> Tensor:
-        """Logits (B, vocabulary) after tokens (B, T) at the positions `at` (T,), the last of which is `end` - 1.
-
-        Where the decoder is static, `end` is not looked at.
-        """
-        end = memory.keys.shape[3] if self.static else end
-        past = None
-        if self.static or len(at) > 1:
-            past = torch.arange(end, device=ids.device) <= at.unsqueeze(1)
-        hidden = F.embedding(ids, self.tokens) + F.embedding(at, self.positions)
+        """Logits (B, vocabulary) after tokens (B, T) in the places `at` (T,); none from `end` on is looked at."""
+        positions, past = at, None
+        if self.static or len(at) > 1 or memory.pads is not None:
+            places = torch.arange(end, device=ids.device)
+            past = places <= at.unsqueeze(1)
+            if memory.pads is not None:
+                positions = (at - memory.pads).clamp(min=0)
+                # A place that only fills up sees itself: with nothing to see it would hold no number.
+                own = (places >= memory.pads).unsqueeze(1) | (places == at.unsqueeze(1))
+                past = (past & own).unsqueeze(1)
+        hidden = F.embedding(ids, self.tokens) + F.embedding(positions, self.positions)
         for i, block in enumerate(self.blocks):
             query, key, value = self._split(block.inputs(block.norm(hidden).to(self.dtype)), 3)
             keys, values = memory.keys[i], memory.values[i]
@@ -135,41 +160,78 @@ class _Block:
         self.inner, self.inner_output = linear(block.mlp.c_fc), linear(block.mlp.c_proj)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def write(
-    decoder: Decoder, states: Tensor, there: Tensor | None, prompt: Tensor, settings: GenerationSettings,
-    seeds: Sequence[int], end_token: int,
+    decoder: Decoder, states: Tensor, there: Tensor | None, given: Sequence[Sequence[int]],
+    settings: GenerationSettings, seeds: Sequence[int], end_token: int,
 ) -> Tensor:  # fmt: skip
-    """Token ids after the prompt (B, T), at most `max_new_tokens`, each row filled up with the end token.
+    """Token ids after those `given` by row: (B, at most `max_new_tokens`), filled up with the end token.
 
     Greedy, or by `SeededSampling` with row i's seed. `states` and `there` are what `VisionGPT2.encode` gives. The
     caller sees to it that the model has positions enough.
     """
-    ids, rows = prompt, torch.arange(len(prompt), device=prompt.device)
-    length = prompt.shape[1] + settings.max_new_tokens
-    written = prompt.new_full((len(prompt), settings.max_new_tokens), end_token)
-    finished = torch.zeros(len(prompt), dtype=torch.bool, device=prompt.device)
-    memory = decoder.begin(states, there, length - 1)
+    start = max(map(len, given))
+    pads = torch.tensor([start - len(row) for row in given], device=states.device)
+    filled = [[end_token] * (start - len(row)) + list(row) for row in given]
+    ids = torch.tensor(filled, device=states.device)
+    memory = decoder.begin(states, there, pads if pads.any() else None, start + settings.max_new_tokens - 1)
     sampling = SeededSampling(settings, seeds) if settings.do_sample else None
-    penalty = settings.repetition_penalty
-    processors = LogitsProcessorList(
-        ([RepetitionPenaltyLogitsProcessor(penalty)] if penalty != 1.0 else []) + ([sampling] if sampling else [])
-    )
-    begin = 0
+    processors = LogitsProcessorList()
+    if settings.repetition_penalty != 1.0:
+        processors.append(RepetitionPenaltyLogitsProcessor(settings.repetition_penalty))
+    if sampling:
+        processors.append(sampling)
+    rows = torch.arange(len(ids), device=ids.device)
+    written = ids.new_full((len(ids), settings.max_new_tokens), end_token)
+    finished = torch.zeros_like(rows, dtype=torch.bool)
+    at = torch.arange(start, device=ids.device)
     for n in range(settings.max_new_tokens):
-        at = torch.arange(begin, ids.shape[1], device=ids.device)
-        begin = ids.shape[1]
-        scores = processors(ids, decoder.step(ids[:, at], at, begin, memory))  # type: ignore[arg-type]
+        end = memory.keys.shape[3] if decoder.static else start + n
+        scores = processors(ids, decoder.step(ids[:, at], at, end, memory))  # type: ignore[arg-type]
         chosen = scores.argmax(dim=1).masked_fill(finished, end_token)
         written[rows, n] = chosen
         finished = finished | (chosen == end_token)
-        left = len(finished) - int(finished.sum())
+        ids = torch.cat([ids, chosen.unsqueeze(1)], dim=1)
+        at = at[-1:] + 1
+        left = len(rows) - int(finished.sum())
         if not left:
             return written[:, : n + 1]
-        ids = torch.cat([ids, chosen.unsqueeze(1)], dim=1)
         if left <= STILL_WRITING * len(rows) and not decoder.static:
             on = (~finished).nonzero().squeeze(1)
             ids, rows, finished, memory = ids[on], rows[on], finished[on], memory.keep(on)
             if sampling:
                 sampling.keep(on.tolist())
     return written
+
+
+class Writer:
+    """Encoder and decoder of a network as it is now, at one precision.
+
+    int8 is the decoder's; the encoder then computes in bf16, as half of a large batch's time would be its. On a GPU the
+    steps are compiled into CUDA graphs. Raises UserError where the device does not offer the precision.
+    """
+
+    def __init__(self, network: VisionGPT2, precision: str, rows: int):
+        if reason := _linear.refusal(precision, network.device):
+            raise UserError(reason)
+        cuda = network.device.type == "cuda"
+        self.network = network
+        self.reduced = precision != "fp32"
+        self.decoder = Decoder(network.gpt2, precision, rows, static=cuda)
+        if cuda:
+            compiled: Any = torch.compile(self.decoder.step, mode="reduce-overhead", fullgraph=True, dynamic=False)
+            self.decoder.step = compiled  # type: ignore[method-assign]
+
+    @torch.no_grad()
+    def write(
+        self, images: Tensor, views: Tensor, given: Sequence[Sequence[int]], settings: GenerationSettings,
+        seeds: Sequence[int], end_token: int,
+    ) -> Tensor:  # fmt: skip
+        """See `write`; `images` and `views` as `VisionGPT2.forward` takes them."""
+        device = self.network.device
+        images = images.to(device)
+        if self.reduced:
+            images = images.to(memory_format=torch.channels_last)
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.reduced):
+            states, there = self.network.encode(images, views.to(device))
+        return write(self.decoder, states, there, given, settings, seeds, end_token)

@@ -11,7 +11,6 @@ from torch import Tensor
 Linear = Callable[[Tensor], Tensor]
 """(…, in) → (…, out)."""
 
-PRECISIONS = ("fp32", "bf16", "int8")
 FEW_ROWS = 16
 """For how many rows oneDNN lays out weights that more than one will meet. One row has a layout of its own."""
 
@@ -61,7 +60,7 @@ def _int8(weight: Tensor, bias: Tensor | None) -> Linear:
     torch's own (`quantize_dynamic`) has one scale for all rows, so that a study's text would depend on its batch.
     """
     out, width = weight.shape
-    weight = weight.detach().float()
+    weight = weight.detach().float().contiguous()
     scales = (weight.abs().amax(dim=1) / 127).clamp(min=1e-12)
     packed = torch.ops.onednn.qlinear_prepack((weight / scales.unsqueeze(1)).round().to(torch.int8), None)
     zeros = torch.zeros(out, dtype=torch.int64)

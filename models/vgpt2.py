@@ -17,11 +17,12 @@ from benchmark import contracts
 from benchmark.contracts import Dataset, Example, TrainingJob
 from benchmark.errors import UserError
 from benchmark.images import Geometry
-from benchmark.schema import GenerationSettings, Report, Study
+from benchmark.schema import PRECISIONS, GenerationSettings, Report, Study
 
 from ._adapters import merge_adapters
 from ._checkpoints import finished
 from ._data import Augmentation, Collate, Pictures, ReportDataset, study_pictures
+from ._decoding import Decoder, Writer
 from ._original import PROMPT, from_original
 from ._sampling import SeededSampling
 from ._text import indication_text, report_text
@@ -50,6 +51,7 @@ class Model(contracts.Model):
     PRETRAINED: ClassVar[Mapping[str, tuple[str, ...]]] = PRETRAINED
     RELEASED = "best_vgpt2.pt, the original's weights"
     TAKES_PROMPT = True
+    PRECISIONS = PRECISIONS
     DECODINGS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "original": {
             "do_sample": True,
@@ -63,6 +65,7 @@ class Model(contracts.Model):
 
     def __init__(self, model: VisionGPT2, tokenizer: PreTrainedTokenizerFast, preset: str):
         self.model = model.eval()
+        self._laid_out: tuple[tuple[str, bool], Writer] | None = None
         self.tokenizer = tokenizer
         self.preset = preset
 
@@ -213,27 +216,55 @@ class Model(contracts.Model):
         room = self.model.config.text_config.n_positions - length
         if room < 1:
             raise UserError(f"The prompt fills all of the model's {length + room} positions; give a shorter one.")
+        if settings.max_new_tokens > room:
+            settings = replace(settings, max_new_tokens=room)
+        if settings.num_beams == 1 and Decoder.fits(self.model.gpt2):
+            end = self.tokenizer.eos_token_id
+            return self._writer(settings).write(images, views, given, settings, seeds, end).tolist()
+        return self._generate_by_transformers(images, views, given, settings, seeds)
+
+    def _writer(self, settings: GenerationSettings) -> Writer:
+        """The network laid out for these settings; kept for the next batch."""
+        wanted = (settings.precision, settings.batch_size == 1)
+        if self._laid_out is None or self._laid_out[0] != wanted:
+            self._laid_out = (wanted, Writer(self.model, settings.precision, settings.batch_size))
+        return self._laid_out[1]
+
+    def _generate_by_transformers(
+        self,
+        images: Tensor,
+        views: Tensor,
+        given: Sequence[list[int]],
+        settings: GenerationSettings,
+        seeds: Sequence[int],
+    ) -> list[list[int]]:
+        """As `_generate`: what `Writer` does not do, beams above all."""
+        device = self.model.device
+        if settings.precision == "int8":
+            raise UserError("int8 is for greedy decoding and sampling; with beams take --precision bf16 or fp32.")
+        length = max(map(len, given))
         pad = self.tokenizer.pad_token_id
         inputs = torch.tensor([[pad] * (length - len(ids)) + ids for ids in given])
         there = torch.tensor([[0] * (length - len(ids)) + [1] * len(ids) for ids in given])
         processors = LogitsProcessorList([SeededSampling(settings, seeds)] if settings.do_sample else [])
-        sequences = self.model.generate(
-            pixel_values=images.to(self.model.device),
-            views=views.to(self.model.device),
-            input_ids=inputs.to(self.model.device),
-            attention_mask=there.to(self.model.device),
-            generation_config=GenerationConfig(
-                max_new_tokens=min(settings.max_new_tokens, room),
-                num_beams=settings.num_beams,
-                do_sample=False,  # SeededSampling does it
-                use_cache=True,
-                repetition_penalty=settings.repetition_penalty,
-                bos_token_id=self.tokenizer.bos_token_id,
-                eos_token_id=self.tokenizer.eos_token_id,
-                pad_token_id=pad,
-            ),
-            logits_processor=processors,
-        )
+        with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
+            sequences = self.model.generate(
+                pixel_values=images.to(device),
+                views=views.to(device),
+                input_ids=inputs.to(device),
+                attention_mask=there.to(device),
+                generation_config=GenerationConfig(
+                    max_new_tokens=settings.max_new_tokens,
+                    num_beams=settings.num_beams,
+                    do_sample=False,  # SeededSampling does it
+                    use_cache=True,
+                    repetition_penalty=settings.repetition_penalty,
+                    bos_token_id=self.tokenizer.bos_token_id,
+                    eos_token_id=self.tokenizer.eos_token_id,
+                    pad_token_id=pad,
+                ),
+                logits_processor=processors,
+            )
         return sequences[:, length:].tolist()
 
     def _report(self, prompt: list[int], ids: list[int]) -> Report:

@@ -125,6 +125,9 @@ class GenerationOptions:
     top_p: Annotated[float | None, typer.Option("--top-p", help="With --sample.")] = None
     repetition_penalty: Annotated[float | None, typer.Option("--repetition-penalty")] = None
     prompt: Annotated[str | None, typer.Option("--prompt", help="What every report begins with.")] = None
+    precision: Annotated[
+        str | None, typer.Option("--precision", help="fp32, bf16 or int8 (faster; not of every model), as computed.")
+    ] = None
     batch_size: Annotated[int | None, typer.Option("--batch-size", help="Studies a batch.")] = None
 
     def settings(self, plugin: type[Model]) -> GenerationSettings:
@@ -140,6 +143,7 @@ class GenerationOptions:
             "top_p": self.top_p,
             "repetition_penalty": self.repetition_penalty,
             "prompt": self.prompt,
+            "precision": self.precision,
             "batch_size": self.batch_size,
         }
         return evaluate.named_settings(plugin, self.decoding, given)

@@ -272,7 +272,7 @@ OTHER = {
 }  # fmt: skip
 OTHER_SETTINGS = {
     "max_new_tokens": 100, "num_beams": 2, "do_sample": True, "temperature": 0.5, "top_k": 5, "top_p": 0.5,
-    "repetition_penalty": 1.2, "batch_size": 8, "prompt": "Findings:",
+    "repetition_penalty": 1.2, "batch_size": 8, "precision": "bf16", "prompt": "Findings:",
 }  # fmt: skip
 
 

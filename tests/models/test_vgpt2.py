@@ -161,7 +161,7 @@ def test_an_unreadable_image_is_an_error_of_its_study_alone(trained, tmp_path):
     assert model.generate([broken], SETTINGS, [0])[0].error
 
 
-def test_the_encoder_runs_once_and_the_cache_is_used(trained):
+def test_with_beams_the_encoder_runs_once_and_the_cache_is_used(trained):
     checkpoint, studies = trained
     model = Model.load(checkpoint, "cpu")
     calls: list[int] = []
@@ -171,7 +171,7 @@ def test_the_encoder_runs_once_and_the_cache_is_used(trained):
     cross = model.model.gpt2.transformer.h[0].crossattention.c_attn
     keys: list[int] = []
     cross.register_forward_hook(lambda *_: keys.append(1))
-    model.generate(studies, SETTINGS, [0, 1])
+    model.generate(studies, dataclasses.replace(SETTINGS, num_beams=2), [0, 1])
     assert len(calls) == 1 and set(lengths) == {1} and len(keys) == 1
 
 
