@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import statistics
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
@@ -68,3 +69,31 @@ def machine() -> str:
     """The hardware's name: processor and cores, and the GPU where torch is loaded and sees one."""
     facts = provenance.hardware()
     return ", ".join([facts["processor"], f"{facts['cores']} cores", *filter(None, [facts.get("gpu")])])
+
+
+def matrix_rate(precision: str, device: str, side: int = 2048, rounds: int = 5) -> float:
+    """Operations a second that a large matrix product reaches, at best of the rounds."""
+    import torch
+
+    kinds = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    a = torch.randn(side, side, device=device).to(kinds[precision])
+    return 2 * side**3 / min(_seconds(lambda: a @ a, device) for _ in range(rounds))
+
+
+def bandwidth(device: str, rounds: int = 5) -> float:
+    """Bytes a second that a copy reads and writes, at best of the rounds; 256 MB, more than caches hold."""
+    import torch
+
+    source = torch.ones(2**26, device=device)
+    target = torch.empty_like(source)
+    return 2 * 4 * 2**26 / min(_seconds(lambda: target.copy_(source), device) for _ in range(rounds))
+
+
+def _seconds(work: Callable[[], Any], device: str) -> float:
+    import torch
+
+    began = time.perf_counter()
+    work()
+    if device != "cpu":
+        torch.cuda.synchronize()
+    return time.perf_counter() - began

@@ -31,6 +31,7 @@ def model() -> Model:
         encoder="test_resnet.r160_in1k", image_size=32, views=2, text_config=text.to_dict()
     )
     network = _vision_gpt2.VisionGPT2(config)
+    network.enc.proj.weight.data *= 20  # so that the image decides
     network.gpt2.transformer.wte.weight.data[0] *= -2  # so that texts end
     assert tokenizer.eos_token_id == 0
     return Model(network, tokenizer, "")
