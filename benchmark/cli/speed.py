@@ -10,8 +10,9 @@ import typer
 
 from benchmark import config
 from benchmark.cli._app import app, end
-from benchmark.cli._options import DataOptions, grouped
+from benchmark.cli._options import DataOptions, Device, grouped
 from benchmark.console import say, table
+from benchmark.errors import UserError
 
 speed_app = typer.Typer(help="Measure speed, side by side with the usual way.", no_args_is_help=True)
 app.add_typer(speed_app, name="speed")
@@ -52,6 +53,41 @@ def speed_score(
     shown = [{"difference": f"{row['difference']:.1e}", "equal": "yes" if row["equal"] else "NO"} for row in rows]
     keep("score", f"Seconds of scoring texts of {dataset.name}", rows, json_out, shown)
     end(sum(not row["equal"] for row in rows))
+
+
+@speed_app.command("generate")
+def speed_generate(
+    device: Device = None,
+    batch_sizes: Annotated[str, typer.Option("--batch-sizes", help="Studies at a time, divided by commas.")] = "1,8,32",
+    precisions: Annotated[str, typer.Option("--precisions", help="Of ours, divided by commas.")] = "fp32,bf16,int8",
+    tokens: Annotated[int, typer.Option("--tokens", min=1, help="Of each report.")] = 100,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="Of which the median counts.")] = 3,
+    json_out: JsonOut = None,
+) -> None:
+    """Reports in the original's size, beside transformers' generate and a loop without a cache."""
+    from benchmark.evaluate import choose_device
+    from benchmark.speed.generate import BYTES, generate
+
+    sizes = [size.strip() for size in batch_sizes.split(",")]
+    if not all(size.isdecimal() and int(size) for size in sizes):
+        raise UserError(f"--batch-sizes takes numbers divided by commas, such as 1,8,32, not '{batch_sizes}'.")
+    kinds = [kind.strip() for kind in precisions.split(",")]
+    if not set(kinds) <= set(BYTES):
+        raise UserError(f"--precisions takes any of {','.join(BYTES)}, not '{precisions}'.")
+    results = config.results_folder()
+    results.mkdir(parents=True, exist_ok=True)
+    options = {"tokens": tokens, "rounds": rounds, "device": choose_device(device)}
+    rows = generate(results, batch_sizes=list(map(int, sizes)), precisions=kinds, **options)
+    shown = [
+        {
+            "same texts": f"{row['same_texts']:.0%}",
+            "memory (MB)": f"{row['memory_mb']:,.0f}",
+            "its memory": f"{row['peer_memory_mb']:,.0f}",
+            "of the roofline": f"{row['of_roofline']:.0%}",
+        }
+        for row in rows
+    ]
+    keep("generate", f"Seconds a report of {tokens} tokens", rows, json_out, shown)
 
 
 def keep(

@@ -84,7 +84,7 @@ MAY_IMPORT = {
     "compare": f"{TOOLS} store licence score statistics pairs paired scored_runs leaderboard",
     "fetch": f"{TOOLS} hub annotators protocols",
     "doctor": f"{TOOLS} provenance java hub fetch",
-    "speed": f"{RECORDS} contracts java cache images provenance protocols score store",
+    "speed": f"{RECORDS} contracts registry java cache images provenance protocols score store",
     "inspection": f"{RECORDS} contracts console store provenance novelty images",
     "site": f"{RECORDS} console contracts store licence novelty images statistics pairs published leaderboard labeler "
     "scored_runs evaluate rescore",
@@ -113,7 +113,8 @@ STANDARD_LIBRARY_ONLY = (
 ).split()
 THIRD_PARTY_AT_IMPORT = {
     **dict.fromkeys(("statistics", "grouped", "paired", "scored_runs", "score", "cache", "annotators"), {"numpy"}),
-    **dict.fromkeys(("images", "_dicom", "speed"), {"numpy", "PIL"}),
+    **dict.fromkeys(("images", "_dicom"), {"numpy", "PIL"}),
+    "speed": {"numpy", "PIL", "safetensors", "timm", "torch", "transformers"},
     "cli": {"typer"},
 }
 """What a module of benchmark/ outside metrics/ may import at its head; the others none."""
