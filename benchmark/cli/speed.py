@@ -76,10 +76,11 @@ def speed_generate(
         raise UserError(f"--precisions takes any of {','.join(BYTES)}, not '{precisions}'.")
     results = config.results_folder()
     results.mkdir(parents=True, exist_ok=True)
-    options = {"tokens": tokens, "rounds": rounds, "device": choose_device(device)}
+    options: dict[str, Any] = {"tokens": tokens, "rounds": rounds, "device": choose_device(device)}
     rows = generate(results, batch_sizes=list(map(int, sizes)), precisions=kinds, **options)
     shown = [
         {
+            "ratio a core": f"{row['per_core']:,.2f}",
             "same texts": f"{row['same_texts']:.0%}",
             "memory (MB)": f"{row['memory_mb']:,.0f}",
             "its memory": f"{row['peer_memory_mb']:,.0f}",

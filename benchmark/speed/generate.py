@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -32,23 +33,24 @@ def generate(
     tokens: int = 100,
     rounds: int = 3,
     device: str = "cpu",
-    decoder: dict[str, int] | None = None,
+    decoder: dict[str, Any] | None = None,
 ) -> list[measure.Row]:
     """A row for each batch size, precision and peer: medians of a report's seconds.
 
     All write greedily `tokens` tokens a report about the same pictures, with the same random weights. Each run is a
     process of its own, which first writes five tokens that do not count. Ours reads the pictures from their files, the
-    peers are given them. One image at a time is measured with batches of 1. `same_texts` is the share of reports that
-    are those of the peer, word by word; `different` says how many texts there are.
-    `roofline_s` is the time that the operations and the bytes that a step must read (weights, keys and values) would
-    take at the rates that a matrix product and a copy reach here, int8's operations at bf16's rate; `of_roofline` is
-    its share of our time. `decoder` changes GPT-2's shape. Files lie under `scratch` for the time.
+    peers are given them. One image at a time is measured with batches of 1. `per_core` is the ratio of the seconds that
+    cores worked, which other work on the machine disturbs less. `same_texts` is the share of reports that are those of
+    the peer, word by word; `different` says how many texts there are. `roofline_s` is the time that the operations and
+    the bytes that a step must read (weights, keys and values) would take at the rates that a matrix product and a copy
+    reach here, int8's operations at bf16's rate; `of_roofline` is its share of our time. `decoder` changes GPT-2's
+    shape. Files lie under `scratch` for the time.
     """
     shape = decoder or {}
     with tempfile.TemporaryDirectory(dir=scratch) as temporary:
         folder = Path(temporary)
         floors = measure.in_fresh_process(_prepare, folder, max(batch_sizes), precisions, tokens, device, shape)[0]
-        runs: dict[tuple[str, int], Callable[[], Any]] = {}
+        runs: dict[Any, Callable[[], Any]] = {}
         for size in dict.fromkeys((1, *batch_sizes)):
             plain = partial(measure.in_fresh_process, _theirs, folder, size, tokens, device, shape)
             runs["by_generate", size] = partial(plain, "by_generate")
@@ -71,12 +73,15 @@ def generate(
 def _row(found: Any, floors: Any, ours: Any, peer: str, theirs: Any) -> measure.Row:
     """Each run gave its seconds and texts, and its process's memory."""
     precision, size = ours
-    seconds = [[run["seconds"] / n for run, _ in found[key]] for key, n in ((ours, size), (theirs, theirs[1]))]
+    sides = ((ours, size), (theirs, theirs[1]))
+    seconds = [[run["seconds"] / n for run, _ in found[key]] for key, n in sides]
+    worked = [statistics.median(run["worked"] / n for run, _ in found[key]) for key, n in sides]
     texts, expected = (found[key][0][0]["texts"] for key in (ours, theirs))
     floor = floors[precision][size]
     one = measure.row(f"{MODEL}, {size} at a time, {precision}", peer, *seconds)
     return {
         **one,
+        "per_core": round(worked[1] / worked[0], 3),
         "same_texts": round(float(np.mean([a == b for a, b in zip(texts, expected, strict=False)])), 3),
         "different": len(set(texts)),
         "memory_mb": max(memory for _, memory in found[ours]),
@@ -87,7 +92,7 @@ def _row(found: Any, floors: Any, ours: Any, peer: str, theirs: Any) -> measure.
 
 
 def _prepare(
-    folder: Path, n: int, precisions: Sequence[str], tokens: int, device: str, shape: dict[str, int]
+    folder: Path, n: int, precisions: Sequence[str], tokens: int, device: str, shape: dict[str, Any]
 ) -> dict[str, dict[int, float]]:
     """Write weights and pictures; give the floor of a report's seconds by precision and batch size up to `n`."""
     from benchmark.speed import plain_generation
@@ -129,7 +134,7 @@ def _ours(folder: Path, size: int, tokens: int, device: str, precision: str) -> 
     return _timed(write, tokens)
 
 
-def _theirs(folder: Path, size: int, tokens: int, device: str, shape: dict[str, int], way: str) -> dict[str, Any]:
+def _theirs(folder: Path, size: int, tokens: int, device: str, shape: dict[str, Any], way: str) -> dict[str, Any]:
     import torch
 
     from benchmark.speed import plain_generation
@@ -151,6 +156,6 @@ def _theirs(folder: Path, size: int, tokens: int, device: str, shape: dict[str, 
 
 def _timed(write: Callable[[int], list[str]], tokens: int) -> dict[str, Any]:
     write(5)
-    began = time.perf_counter()
+    began, worked = time.perf_counter(), time.process_time()
     texts = write(tokens)
-    return {"seconds": time.perf_counter() - began, "texts": texts}
+    return {"seconds": time.perf_counter() - began, "worked": time.process_time() - worked, "texts": texts}

@@ -17,13 +17,14 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 class PlainVisionGPT2(nn.Module):
     """DenseNet-121's feature map, projected, read by GPT-2 through cross-attention."""
 
-    def __init__(self, decoder: dict[str, int]):
+    def __init__(self, decoder: dict[str, Any]):
         super().__init__()
         ends = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
         self.gpt2 = GPT2LMHeadModel(GPT2Config(**{**decoder, **ends}, add_cross_attention=True))
         self.enc = nn.Module()
-        self.enc.backbone = timm.create_model("densenet121", pretrained=False, num_classes=0, global_pool="")
-        self.enc.proj = nn.Conv2d(self.enc.backbone.num_features, self.gpt2.config.n_embd, kernel_size=1)
+        backbone: Any = timm.create_model("densenet121", pretrained=False, num_classes=0, global_pool="")
+        self.enc.backbone = backbone
+        self.enc.proj = nn.Conv2d(backbone.num_features, self.gpt2.config.n_embd, kernel_size=1)
         self.eval()
 
     def encode(self, pixels: Tensor) -> Tensor:
@@ -52,7 +53,7 @@ class PlainVisionGPT2(nn.Module):
         return ids[:, start:]
 
 
-def write_files(folder: Path, decoder: dict[str, int]) -> None:
+def write_files(folder: Path, decoder: dict[str, Any]) -> None:
     """Random weights (`weights.pt`, as the original saves them) and a tokenizer of as many words as GPT-2 has tokens.
 
     Weights of the decoder are four times as large as GPT-2's fresh ones, so that texts differ.
@@ -60,7 +61,7 @@ def write_files(folder: Path, decoder: dict[str, int]) -> None:
     from tokenizers import Tokenizer, models, pre_tokenizers
 
     torch.manual_seed(0)
-    model = PlainVisionGPT2({**decoder, "initializer_range": 0.08})  # type: ignore[dict-item]
+    model = PlainVisionGPT2({**decoder, "initializer_range": 0.08})
     torch.save({"model": model.state_dict()}, folder / "weights.pt")
     end = "<|endoftext|>"
     words = {end: 0} | {f"w{i}": i for i in range(1, model.gpt2.config.vocab_size)}
@@ -70,13 +71,13 @@ def write_files(folder: Path, decoder: dict[str, int]) -> None:
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **ends).save_pretrained(folder)
 
 
-def read_weights(folder: Path, decoder: dict[str, int], device: str) -> PlainVisionGPT2:
+def read_weights(folder: Path, decoder: dict[str, Any], device: str) -> PlainVisionGPT2:
     model = PlainVisionGPT2(decoder)
     model.load_state_dict(torch.load(folder / "weights.pt", weights_only=True)["model"])
     return model.to(device)
 
 
-def costs(decoder: dict[str, int], size: int) -> dict[str, float]:
+def costs(decoder: dict[str, Any], size: int) -> dict[str, float]:
     """Of a report: operations to encode one image, weights that a step of the decoder reads, positions of a map."""
     from torch.utils.flop_counter import FlopCounterMode
 
