@@ -8,19 +8,24 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from benchmark import processes
+
 Advance = Callable[[int], None]
 """Called with how many steps are done since the last call."""
 
 
 def say(line: str) -> None:
-    """One line for the user. Standard error, so that standard output holds results alone."""
-    print(line, file=sys.stderr, flush=True)
+    """One line for the user, from the first of several processes alone. Standard error, so that standard output holds
+    results alone.
+    """
+    if processes.first():
+        print(line, file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
 def progress(task: str, total: int, done: int = 0) -> Iterator[Advance]:
     """A bar with the time left on a terminal; elsewhere (a log file) a line now and then."""
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and processes.first():
         yield from _bar(task, total, done)
     else:
         yield from _lines(task, total, done)

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from benchmark.errors import UserError, unknown
 from benchmark.schema import GenerationSettings, Reference, Report, Study
@@ -185,6 +185,19 @@ class Example:
     reference: Reference
 
 
+class Judge(Protocol):
+    """A metric on the validation split, all of it."""
+
+    higher_is_better: bool
+
+    def __call__(self, texts: Sequence[str]) -> float:
+        """The value for one text for each of `TrainingJob.validation`, in order."""
+
+
+def no_judge(name: str) -> Judge:
+    raise UserError(f"The best checkpoint cannot be chosen by {name} here; only by loss.")
+
+
 def read_files(paths: Sequence[Path], geometry: Geometry) -> Callable[[Path], np.ndarray]:
     """Images straight from their files, each decoded whenever it is asked for. See `TrainingJob.images`."""
     return geometry.read
@@ -210,6 +223,11 @@ class TrainingJob:
     """The default protocol's tokenizer (needs Java, which it says where it is missing)."""
     report: Callable[[str], None]
     """Tells the user a line."""
+    on_step: Callable[[int], None] = lambda step: None
+    """Called after each optimiser step with how many are done."""
+    judge: Callable[[str], Judge] = no_judge
+    """By the name of a value (`cider`, `bleu_4`): what a checkpoint may be chosen by besides the loss. Raises UserError
+    for an unknown name, and where it cannot be computed here."""
     images: Callable[[Sequence[Path], Geometry], Callable[[Path], np.ndarray]] = read_files
     """Opens images: of all the files that will be asked for, the function from a path to the uint8 square (S, S), which
     raises ImageError where the file cannot be read. It may go to worker processes."""
@@ -249,6 +267,13 @@ class Model(ABC):
     """What of a study's context it always reads besides the images: `indication`, `comparison`, `prior`, …"""
     PRETRAINED: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """Hub ids that its presets start from, each with the patterns of the files that are read."""
+    DEFAULTS: ClassVar[Mapping[str, Any]] = {}
+    """Further options, with their values where neither the preset nor the user names them."""
+    SEARCH: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Where `bench train --search` looks by default, by option: see `benchmark.search.read_space`."""
+    SHARED_TRAINING: ClassVar[bool] = False
+    """True where `train` is to be called by every one of several processes (`benchmark.processes`), which train one
+    model together; else the first does it alone."""
 
     @classmethod
     def uses(cls, options: Mapping[str, Any]) -> tuple[str, ...]:

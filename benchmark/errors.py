@@ -14,6 +14,14 @@ class ImageError(UserError):
     """An image file that cannot be used; the message is one sentence that names the file."""
 
 
+class Diverged(UserError):
+    """A training whose loss is no longer a number."""
+
+
+class OutOfMemory(UserError):
+    """Memory ran out, and what was left in the checkpoint's folder makes the next try take less."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     """The error for a name that is not in a registry: offers the near names, or all where none is near."""
     names = sorted(known)

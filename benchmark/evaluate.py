@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmark import aggregates, generate, provenance, registry, released, slices
+from benchmark import aggregates, generate, processes, provenance, registry, released, slices
 from benchmark import train as training
 from benchmark.console import progress, say
 from benchmark.contracts import Dataset, Metric, MetricContext, Model
@@ -23,15 +23,21 @@ def choose_device(given: str | None) -> str:
     """The torch device named, else a GPU where there is one. Raises UserError for one that is not there."""
     import torch
 
-    if given is None:
-        return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    kind = given.partition(":")[0]
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there.get(kind, False):
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    here = [name for name, ok in there.items() if ok]
+    kind, _, index = (given or here[0]).partition(":")
+    gpus = torch.cuda.device_count()
+    if kind not in here or (index and not (kind == "cuda" and index.isdecimal() and int(index) < gpus)):
+        more = f" ({gpus} of them)" if "cuda" in here else ""
+        raise UserError(f"The device '{given}' is not here. Here: {', '.join(here)}{more}.")
+    if kind != "cuda" or processes.count() == 1:
+        return given or kind
+    if index or processes.local_rank() >= gpus:
         raise UserError(
-            f"The device '{given}' is not here. Here: {', '.join(name for name, ok in there.items() if ok)}."
+            f"Each of several processes takes a GPU of its own: give --device {kind} without a number, and at most "
+            f"{gpus} processes here."
         )
-    return given
+    return f"cuda:{processes.local_rank()}"
 
 
 def find_checkpoint(
@@ -57,7 +63,7 @@ def find_checkpoint(
             say(f"The data have changed since {name} was trained: training it anew.")
             path = training.train(plugin, recipe, dataset, results, device="cpu", fresh=True)
         return training.open_checkpoint(path, name)
-    found = training.newest_checkpoint(results, name, dataset.name, preset)
+    found = processes.by_first(lambda: training.newest_checkpoint(results, name, dataset.name, preset))
     if found is None:
         raise UserError(
             f"No finished checkpoint of {name} trained on {dataset.name}{f' with preset {preset}' if preset else ''}. "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -10,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmark import licence, provenance
+from benchmark import licence, processes, provenance
 from benchmark.console import Advance
 from benchmark.contracts import Dataset, Model
 from benchmark.errors import UserError
@@ -74,7 +75,7 @@ def apply_control(studies: Sequence[Study], control: str, folder: Path) -> list[
         from PIL import Image
 
         black = folder / "blank.png"
-        Image.new("L", (256, 256)).save(black)
+        processes.by_first(lambda: Image.new("L", (256, 256)).save(black))
         return [replace(study, views=(View(black, study.views[0].position, "blank"),)) for study in studies]
     return list(studies)
 
@@ -87,19 +88,23 @@ def write_predictions(
     seed: int,
     advance: Advance = lambda steps: None,
 ) -> None:
-    """Append what is missing to the folder's predictions.
+    """Append what is missing to the folder's predictions, in the order of the studies.
 
     A batch of which some predictions are there already is computed whole, so that every study sees the same batch as
-    in an undisturbed run; only what is missing is written. The caller holds the folder (`store.exclusive`).
+    in an undisturbed run; only what is missing is written. Several processes take turns at the batches, each with a
+    file of its own, and the first puts them together. The first holds the folder (`store.exclusive`).
     """
-    folder.mend()
-    done = folder.read()
-    for batch in batches(studies, settings.batch_size):
+    order = [study.study_id for study in studies]
+    done = processes.by_first(lambda: frozenset(folder.join(order)))
+    part = folder.part(processes.rank()) if processes.count() > 1 else folder
+    for number, batch in enumerate(batches(studies, settings.batch_size)):
         missing = [study.study_id not in done for study in batch]
-        if any(missing):
+        if any(missing) and number % processes.count() == processes.rank():
             predictions = predict(model, batch, settings, seed)
-            folder.append(p for p, wanted in zip(predictions, missing, strict=True) if wanted)
+            part.append(p for p, wanted in zip(predictions, missing, strict=True) if wanted)
         advance(len(batch))
+    processes.wait()
+    processes.by_first(lambda: folder.join(order))
 
 
 def predict(model: Model, batch: Sequence[Study], settings: GenerationSettings, seed: int) -> list[Prediction]:
@@ -148,9 +153,8 @@ def run(
     """
     folder = plan.folder(results)
     licence.keep_out_of_git(dataset, frozenset({"texts", "values"}), folder.path)
-    with exclusive(folder.path, "evaluating"):
-        complete = folder.record.exists() and read_json(folder.record)["status"] == "complete"
-        if complete and folder.read().keys() == {study.study_id for study in studies}:
+    with exclusive(folder.path, "evaluating") if processes.first() else contextlib.nullcontext():
+        if processes.by_first(lambda: _is_complete(folder, studies)):
             return folder
         record = {
             "status": "running",
@@ -162,7 +166,7 @@ def run(
             **facts,
             "code": provenance.code_identity(),
         }
-        write_json(folder.record, record)
+        processes.by_first(lambda: write_json(folder.record, record))
         began = time.perf_counter()
         model = load()
         loaded = time.perf_counter()
@@ -175,11 +179,17 @@ def run(
             "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "card": {**model.card(), "precision": plan.settings.precision},
             "hardware": provenance.hardware(),
+            "processes": processes.count(),
             "seconds": {"load": round(loaded - began, 3), "generate": round(sum(p.seconds for p in predictions), 3)},
             "peak_memory_mb": provenance.peak_memory_mb(),
             "n_errors": sum(bool(p.error) for p in predictions),
             "n_unread_views": sum(len(p.unread) for p in predictions),
             "n_truncated": sum(p.truncated for p in predictions),
         }
-        write_json(folder.record, record)
+        processes.by_first(lambda: write_json(folder.record, record))
     return folder
+
+
+def _is_complete(folder: RunFolder, studies: Sequence[Study]) -> bool:
+    written = folder.record.exists() and read_json(folder.record)["status"] == "complete"
+    return written and folder.read().keys() == {study.study_id for study in studies}

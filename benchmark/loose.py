@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark import evaluate, generate, registry
+from benchmark import evaluate, generate, processes, registry
 from benchmark import train as training
 from benchmark.console import progress, say
 from benchmark.contracts import Model
 from benchmark.errors import UserError
-from benchmark.schema import GenerationSettings, Study, View, to_dict
+from benchmark.schema import GenerationSettings, Prediction, Study, View, to_dict
 from benchmark.store import write_text
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp"})
@@ -63,12 +63,16 @@ def describe_images(
         say(f"Checkpoint: {found.path} (the newest of {name}).")
     model = plugin.load(found.path, evaluate.choose_device(device))
     studies = [Study(path.name, path.name, "", (View(path.absolute()),)) for path in files]
-    predictions = []
+    own: list[list[Prediction]] = []
     with progress(f"{name}: writing reports", len(studies)) as advance:
-        for batch in generate.batches(studies, settings.batch_size):
-            predictions += generate.predict(model, batch, settings, seed)
+        for number, batch in enumerate(generate.batches(studies, settings.batch_size)):
+            mine = number % processes.count() == processes.rank()
+            own.append(generate.predict(model, batch, settings, seed) if mine else [])
             advance(len(batch))
+    # Each batch stands with the one process that wrote it.
+    predictions = [p for of_batch in zip(*processes.gathered(own), strict=True) for part in of_batch for p in part]
     target = out or results / "generated" / f"{images.resolve().name}-{name}.jsonl"
-    write_text(target, "".join(json.dumps(to_dict(p), ensure_ascii=False) + "\n" for p in predictions))
+    text = "".join(json.dumps(to_dict(p), ensure_ascii=False) + "\n" for p in predictions)
+    processes.by_first(lambda: write_text(target, text))
     errors = {p.study_id: p.error for p in predictions if p.error}
     return Written(target, len(predictions) - len(errors), errors)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,10 @@ class RunFolder:
     def predictions(self) -> Path:
         return self.path / "predictions.jsonl"
 
+    def part(self, process: int) -> RunFolder:
+        """Where one of several processes writes its predictions, until `join`."""
+        return RunFolder(self.path / "parts" / str(process))
+
     @property
     def scores(self) -> Path:
         return self.path / "scores.json"
@@ -101,9 +106,8 @@ class RunFolder:
     def append(self, predictions: Iterable[Prediction]) -> None:
         """Add predictions and hand them to the disk before returning."""
         self.path.mkdir(parents=True, exist_ok=True)
-        lines = "".join(json.dumps(to_dict(p), ensure_ascii=False) + "\n" for p in predictions)
         with self.predictions.open("a", encoding="utf-8") as file:
-            file.write(lines)
+            file.write(_lines(predictions))
             file.flush()
             os.fsync(file.fileno())
 
@@ -115,9 +119,29 @@ class RunFolder:
             data = file.read()
             file.truncate(data.rfind(b"\n") + 1)
 
+    def join(self, order: Sequence[str]) -> dict[str, Prediction]:
+        """Put what several processes wrote into the one file, by the order of study_ids, and mend what a killed one
+        left. Returns all that is there.
+        """
+        parts = self.path / "parts"
+        found: dict[str, Prediction] = {}
+        for folder in [*map(RunFolder, sorted(parts.glob("*"))), self]:
+            folder.mend()
+            found |= folder.read()
+        places = {study: place for place, study in enumerate(order)}
+        ordered = dict(sorted(found.items(), key=lambda item: places.get(item[0], len(places))))
+        if list(ordered) != list(self.read()):
+            write_text(self.predictions, _lines(ordered.values()))
+        shutil.rmtree(parts, ignore_errors=True)
+        return ordered
+
     def read(self) -> dict[str, Prediction]:
         """Predictions by study_id. Raises UserError for a damaged line or a study that stands there twice."""
         return read_predictions(self.predictions) if self.predictions.exists() else {}
+
+
+def _lines(predictions: Iterable[Prediction]) -> str:
+    return "".join(json.dumps(to_dict(p), ensure_ascii=False) + "\n" for p in predictions)
 
 
 def read_predictions(path: Path) -> dict[str, Prediction]:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import json
 import math
 import shutil
 import time
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from benchmark import licence, provenance
+from benchmark import licence, processes, provenance
 from benchmark.console import duration, say
 from benchmark.contracts import Dataset, Example, Model, TrainingJob
-from benchmark.errors import UserError, unknown
+from benchmark.errors import OutOfMemory, UserError, unknown
 from benchmark.novelty import TrainingTexts
 from benchmark.store import exclusive, read_json, write_json
+
+if TYPE_CHECKING:
+    from benchmark.images import Geometry
 
 TRAIN_SPLIT, VALIDATION_SPLIT = "train", "val"
 """Of these data models are made. The second is whatever the data set calls its validation split."""
@@ -67,14 +71,39 @@ def parse_overrides(preset: Mapping[str, Any], settings: list[str]) -> dict[str,
         key, equals, text = setting.partition("=")
         if not equals:
             raise UserError(f"--set takes key=value, not '{setting}'.")
+        try:
+            found[key] = json.loads(text)
+        except json.JSONDecodeError:
+            found[key] = text
+    return check_overrides(preset, found)
+
+
+def check_overrides(preset: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that differ from the preset's, as values of its types. Raises UserError as `parse_overrides`."""
+    for key in values:
         if key not in preset:
             raise unknown("setting", key, preset)
-        try:
-            value = json.loads(text)
-        except json.JSONDecodeError:
-            value = text
-        found[key] = _as_type_of(preset[key], value, key)
-    return {key: value for key, value in found.items() if value != preset[key]}
+    typed = {key: _as_type_of(preset[key], value, key) for key, value in values.items()}
+    return {key: value for key, value in typed.items() if value != preset[key]}
+
+
+def all_options(plugin: type[Model], preset: str) -> dict[str, Any]:
+    """Every option of a preset with its value."""
+    return {**plugin.DEFAULTS, **plugin.PRESETS[preset]}
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """The values of a TOML or JSON file. Raises UserError where it is neither."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = tomllib.loads(text) if path.suffix.lower() == ".toml" else json.loads(text)
+    except FileNotFoundError:
+        raise UserError(f"No such file: {path}.") from None
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path} is no {'TOML' if path.suffix.lower() == '.toml' else 'JSON'} file: {error}.") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path} must hold an object of settings, such as {{\"epochs\": 3}}.")
+    return values
 
 
 def _as_type_of(old: Any, value: Any, key: str) -> Any:
@@ -100,7 +129,7 @@ def train(
     Raises UserError where the model does not fit the data set, a split is empty, or what an interrupted training left
     behind was begun with other data or settings.
     """
-    from benchmark import cache, protocols
+    from benchmark import cache, validation
 
     if not plugin.CAN_TRAIN:
         raise UserError(f"{recipe.model} cannot be trained.")
@@ -111,57 +140,94 @@ def train(
     if plugin.NEEDS_IMAGES:
         licence.keep_out_of_git(dataset, frozenset({"images"}), results / "cache")
     splits = [dataset.resolve_split(split) for split in (TRAIN_SPLIT, VALIDATION_SPLIT)]
-    with exclusive(output, "training"):
-        train_set, validation = (_examples(dataset, split) for split in splits)
+    with exclusive(output, "training") if processes.first() else contextlib.nullcontext():
+        train_set, validation_set = (_examples(dataset, split) for split in splits)
         augmented = list(dataset.augmented(splits[0]))
-        if fresh:
-            _empty(output)
-        options = {**plugin.PRESETS[recipe.preset], **recipe.overrides}
+        options = {**all_options(plugin, recipe.preset), **recipe.overrides}
         job_record = {
             "model": recipe.model,
             "preset": recipe.preset,
             "options": options,
             "seed": recipe.seed,
             "dataset": {"name": dataset.name, "version": dataset.VERSION, "licence": dataset.LICENCE},
-            "fingerprint": {split: _fingerprint(of) for split, of in zip(splits, (train_set, validation), strict=True)},
-            "n": {splits[0]: len(train_set), splits[1]: len(validation)},
+            "fingerprint": {
+                split: _fingerprint(of) for split, of in zip(splits, (train_set, validation_set), strict=True)
+            },
+            "n": {splits[0]: len(train_set), splits[1]: len(validation_set)},
             "augmented": {"n": len(augmented), "fingerprint": _fingerprint(augmented)},
             "dropped": {split: dict(dataset.dropped(split)) for split in splits},
         }
-        if _complete(output, job_record):
+        if processes.by_first(lambda: _begin(output, job_record, fresh)):
             say(f"{output} is trained already (--fresh trains it anew).")
             return output
-        write_json(output / "job.json", job_record)
         began = time.perf_counter()
-        plugin.train(
-            TrainingJob(
-                train=train_set + augmented,
-                validation=validation,
-                second_readings=_second_readings(dataset),
-                preset=recipe.preset,
-                options=options,
-                seed=recipe.seed,
-                device=device,
-                output=output,
-                tokenize=lambda texts: protocols.load("default").tokenize(list(texts)),
-                report=say,
-                images=functools.partial(cache.open_images, results / "cache", report=say),
-            )
+
+        def images(paths: Sequence[Path], geometry: Geometry) -> cache.CachedImages:
+            return processes.by_first(lambda: cache.open_images(results / "cache", paths, geometry, report=say))
+
+        job = TrainingJob(
+            train=train_set + augmented,
+            validation=validation_set,
+            second_readings=_second_readings(dataset),
+            preset=recipe.preset,
+            options=options,
+            seed=recipe.seed,
+            device=device,
+            output=output,
+            tokenize=_tokenize,
+            report=say,
+            judge=lambda name: validation.ValidationJudge(name, validation_set),
+            images=images,
         )
+        if plugin.SHARED_TRAINING:
+            _train(plugin, job)
+        else:
+            processes.by_first(lambda: plugin.train(job))
         seconds = time.perf_counter() - began
-        TrainingTexts.of([example.reference for example in train_set + augmented]).save(output)
-        card = {
-            **job_record,
-            "hash": provenance.checkpoint_hash(output),
-            "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "seconds": round(seconds, 1),
-            "device": device,
-            "hardware": provenance.hardware(),
-            "code": provenance.code_identity(),
-        }
-        write_json(output / "card.json", card)
+        if processes.first():
+            TrainingTexts.of([example.reference for example in train_set + augmented]).save(output)
+            card = {
+                **job_record,
+                "hash": provenance.checkpoint_hash(output),
+                "date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+                "seconds": round(seconds, 1),
+                "device": device,
+                "processes": processes.count(),
+                "hardware": provenance.hardware(),
+                "code": provenance.code_identity(),
+            }
+            write_json(output / "card.json", card)
+        processes.wait()
         say(f"Trained {recipe.model} in {duration(seconds)}: {output}")
     return output
+
+
+def _begin(output: Path, job: dict[str, Any], fresh: bool) -> bool:
+    """Whether the folder holds the training already, finished; else it is prepared for it."""
+    if fresh:
+        _empty(output)
+    if _complete(output, job):
+        return True
+    write_json(output / "job.json", job)
+    return False
+
+
+def _train(plugin: type[Model], job: TrainingJob) -> None:
+    """Train; where memory runs out, again with what that left behind. Several processes are started anew for that."""
+    while True:
+        try:
+            return plugin.train(job)
+        except OutOfMemory as error:
+            if processes.count() > 1:
+                raise
+            said = str(error)
+        say(said)  # outside the handler, which holds what filled the memory
+
+
+def _tokenize(texts: Sequence[str]) -> list[list[str]]:
+    from benchmark import protocols
+
+    return protocols.load("default").tokenize(list(texts))
 
 
 def _examples(dataset: Dataset, split: str) -> list[Example]:

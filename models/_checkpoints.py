@@ -10,6 +10,7 @@ import os
 import shutil
 from pathlib import Path
 
+import torch
 from transformers import PreTrainedModel
 
 from benchmark.errors import UserError
@@ -37,12 +38,17 @@ def newest_checkpoint(folder: Path) -> Path | None:
     return max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
 
 
-def save_best(model: PreTrainedModel, target: Path) -> None:
-    """Weights and configuration to the folder `target`, whole or not at all."""
+def is_finite(model: torch.nn.Module) -> bool:
+    """Whether every weight is a number."""
+    return all(bool(torch.isfinite(p.detach()).all()) for p in model.parameters() if p.is_floating_point())
+
+
+def save_best(model: PreTrainedModel, target: Path, weights: dict[str, torch.Tensor] | None = None) -> None:
+    """Weights (the model's own where none are given) and configuration to `target`, whole or not at all."""
     aside = target.with_name(f"{target.name}.tmp")
     for path in (aside, target):
         shutil.rmtree(path, ignore_errors=True)
-    model.save_pretrained(aside)
+    model.save_pretrained(aside, state_dict=weights)
     os.rename(aside, target)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,11 @@ class ReportDataset(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return len(self.studies)
 
+    @property
+    def lengths(self) -> list[int]:
+        """Of the texts, in tokens."""
+        return [len(ids) for ids in self.token_ids]
+
     def __getitem__(self, index: tuple[int, int] | int) -> dict[str, Any]:
         epoch, position = index if isinstance(index, tuple) else (0, index)
         study = self.studies[position]
@@ -106,27 +111,6 @@ class ReportDataset(torch.utils.data.Dataset):
             "input_ids": self.token_ids[position],
             "given": self.given[position] if self.given else 1,
         }
-
-
-class EpochSampler(torch.utils.data.Sampler):
-    """(epoch, position) pairs in an order that depends on seed and epoch alone.
-
-    Texts of like length are not put together: long reports are those of the ill, and a batch of them alone would shift
-    the encoder's batch statistics.
-    """
-
-    def __init__(self, length: int, seed: int):
-        self.length = length
-        self.seed = seed
-        self.epoch = 0
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        order = list(range(self.length))
-        random.Random(f"{self.seed}:{self.epoch}").shuffle(order)
-        return ((self.epoch, position) for position in order)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,9 @@ class History:
     seconds: float = 0.0
     step_loss: float = 0.0
     """Mean loss of the latest step."""
+    select_by: str = "validation_loss"
+    """The column by which the best epoch is chosen."""
+    higher_is_better: bool = False
     _since: float = field(default_factory=time.monotonic, repr=False)
 
     def add(self, loss_sum: float, targets: int) -> None:
@@ -40,18 +43,25 @@ class History:
         """Mean over the targets of this epoch so far."""
         return self.loss_sum / max(self.targets, 1)
 
-    def close_epoch(self, validation_loss: float, learning_rate: float) -> dict[str, Any]:
-        """End the epoch; returns its row."""
+    def close_epoch(self, validation_loss: float, learning_rate: float, score: float | None = None) -> dict[str, Any]:
+        """End the epoch; returns its row. `score` is the value of `select_by` where that is not the loss."""
         self._tick()
         values = (len(self.rows) + 1, self.train_loss, validation_loss, learning_rate, round(self.seconds, 1))
-        self.rows.append(dict(zip(COLUMNS, values, strict=True)))
+        row = dict(zip(COLUMNS, values, strict=True))
+        self.rows.append(row if score is None else {**row, self.select_by: score})
         self.loss_sum, self.targets, self.seconds = 0.0, 0, 0.0
         return self.rows[-1]
 
     @property
     def best_epoch(self) -> int:
-        """The epoch of the smallest validation loss, the first of equals; 0 before any."""
-        return min(self.rows, key=lambda row: row["validation_loss"])["epoch"] if self.rows else 0
+        """The epoch best in `select_by`, the first of equals; 0 before any."""
+        sign = -1 if self.higher_is_better else 1
+        return min(self.rows, key=lambda row: sign * row[self.select_by])["epoch"] if self.rows else 0
+
+    def is_over(self, epochs: int, patience: int) -> bool:
+        """Whether all epochs are done, or the last `patience` of them (0: however many) brought none that is better."""
+        n = len(self.rows)
+        return n >= epochs or 0 < patience <= n - self.best_epoch
 
     def save(self, path: Path) -> None:
         self._tick()
@@ -66,7 +76,7 @@ class History:
         """The whole table anew, so that no epoch can stand in it twice."""
         temporary = path.with_name(f".{path.name}.tmp")
         with temporary.open("w", newline="", encoding="utf-8") as file:
-            table = csv.DictWriter(file, COLUMNS)
+            table = csv.DictWriter(file, list(self.rows[0]) if self.rows else COLUMNS)
             table.writeheader()
             table.writerows(self.rows)
         os.replace(temporary, path)

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, GPT2Config, LogitsProcessorList, PreTrainedTokenizerFast
 
-from benchmark import contracts
 from benchmark.contracts import Dataset, Example, TrainingJob
 from benchmark.errors import UserError
 from benchmark.images import Geometry
@@ -27,7 +26,7 @@ from ._original import PROMPT, from_original
 from ._sampling import SeededSampling
 from ._text import indication_text, report_text
 from ._tokenizer import beginning, encode, load_tokenizer, pretrained_tokenizer, train_tokenizer
-from ._training import fit
+from ._training import TrainedModel, fit
 from ._vgpt2_presets import PARAMETERS, PRESETS, PRETRAINED, WEIGHTS
 from ._vision_gpt2 import VisionGPT2, VisionGPT2Config, create_backbone, load_strict, pixels, pretrained_gpt2, quiet
 
@@ -37,7 +36,7 @@ INDICATION_TOKENS = 64
 """Of a study's indication, at most."""
 
 
-class Model(contracts.Model):
+class Model(TrainedModel):
     """See `_vision_gpt2.VisionGPT2` for the network and `_training.fit` for how it is trained."""
 
     PAPER = (
@@ -119,6 +118,7 @@ class Model(contracts.Model):
             validation=dataset("validation", Augmentation()),
             collate=Collate(tokenizer.pad_token_id, model.config.mean, model.config.std),
             save_more=tokenizer.save_pretrained,
+            as_model=lambda network: cls(network, tokenizer, job.preset),
         )
 
     @classmethod

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import sys
+from typing import NoReturn
 
+from benchmark import processes
 from benchmark.cli import compare, data, fetch, info, label, models, protocols, runs, scores, site, speed
 from benchmark.cli._app import INTERRUPTED, app
 from benchmark.console import say
@@ -32,8 +34,7 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        say(f"Error: {error}")
-        sys.exit(1)
+        _fail(error)
     except (KeyboardInterrupt, SystemExit) as end:
         # typer turns ctrl-C into an exit with this status, without a word.
         if isinstance(end, SystemExit) and end.code != INTERRUPTED:
@@ -44,8 +45,19 @@ def main() -> None:
         if error.errno == errno.EPIPE:
             sys.exit(141)
         where = f" {error.filename}" if error.filename else ""
-        say(f"Error: {error.strerror or error}:{where}. {_ADVICE.get(error.errno or 0, 'Nothing was written half.')}")
-        sys.exit(1)
+        advice = _ADVICE.get(error.errno or 0, "Nothing was written half.")
+        _fail(UserError(f"{error.strerror or error}:{where}. {advice}"))
+    except Exception as error:
+        if processes.count() == 1:
+            raise
+        processes.fail(error)
+
+
+def _fail(error: UserError) -> NoReturn:
+    if processes.count() > 1:
+        processes.fail(error)
+    say(f"Error: {error}")
+    sys.exit(1)
 
 
 _ADVICE = {

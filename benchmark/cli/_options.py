@@ -32,6 +32,9 @@ Words = Annotated[
 Preset = Annotated[str | None, typer.Option("--preset", help="See `bench models NAME`; else what fits the data set.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N studies; kept off leaderboards.")]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1, mps; else the best there is.")]
+Processes = Annotated[
+    int | None, typer.Option("--nproc", help="Work in so many processes on this machine, each with a GPU of its own.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Encoder = Annotated[str, typer.Option("--bertscore-encoder", help="Folder or hub id; else the MiniLM package.")]
 Precision = Annotated[

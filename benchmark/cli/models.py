@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmark import config
+from benchmark import config, launch, processes
 from benchmark.cli._app import app, end
 from benchmark.cli._options import (
     AsJson,
@@ -23,6 +23,7 @@ from benchmark.cli._options import (
     ModelName,
     Precision,
     Preset,
+    Processes,
     Split,
     Words,
     check_metrics,
@@ -30,7 +31,7 @@ from benchmark.cli._options import (
 )
 from benchmark.cli._tables import print_board
 from benchmark.cli.runs import conclude
-from benchmark.console import say
+from benchmark.console import say, table
 from benchmark.registry import MODELS
 
 Control = Annotated[str, typer.Option("--control", help="shuffle or blank: what the scores lose without the image.")]
@@ -47,20 +48,40 @@ def train(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Delete what an earlier training left and begin anew.")
     ] = False,
+    settings_file: Annotated[
+        Path | None, typer.Option("--config", help="TOML or JSON file of such values; --set goes before it.")
+    ] = None,
+    search: Annotated[
+        int | None, typer.Option("--search", min=1, help="Try so many settings (Optuna) instead of one.")
+    ] = None,
+    space: Annotated[Path | None, typer.Option("--space", help="With --search: TOML or JSON file of ranges.")] = None,
     device: Device = None,
+    nproc: Processes = None,
 ) -> None:
     """Train a model; run again after an interruption it goes on."""
     from benchmark import evaluate
+    from benchmark import search as searching
     from benchmark import train as training
 
     plugin, results = MODELS.load(model), config.results_folder()
-    data = source.open()
+    if launch.in_processes(nproc, device):
+        return
+    data = processes.first_before_others(source.open)
     chosen = training.choose_preset(plugin, data, preset)
     say(f"Preset: {chosen} ({'as named' if preset else f'default for {data.name}'}).")
-    overrides = training.parse_overrides(plugin.PRESETS[chosen], settings or [])
+    options = training.all_options(plugin, chosen)
+    overrides = training.check_overrides(options, training.read_values(settings_file)) if settings_file else {}
+    overrides |= training.parse_overrides(options, settings or [])
     recipe = training.Recipe(model, chosen, data.name, seed, overrides)
     chosen_device = evaluate.choose_device(device) if plugin.NEEDS_IMAGES else "cpu"
-    training.train(plugin, recipe, data, results, device=chosen_device, fresh=fresh)
+    if search is None:
+        training.train(plugin, recipe, data, results, device=chosen_device, fresh=fresh)
+        return
+    found = searching.search(
+        plugin, recipe, data, results, trials=search, space_file=space, device=chosen_device, fresh=fresh
+    )
+    if processes.first():
+        _print_trials(found)
 
 
 @app.command("eval")
@@ -78,6 +99,7 @@ def evaluate_command(
     control: Control = "",
     device: Device = None,
     metric: ExtraMetrics = None,
+    nproc: Processes = None,
     bertscore_encoder: Encoder = "",
     bertscore_precision: Precision = "fp32",
     as_json: AsJson = False,
@@ -89,11 +111,15 @@ def evaluate_command(
     # An unknown name is said before any work is done.
     settings, results = decoding.settings(MODELS.load(model)), config.results_folder()
     extra = check_metrics(metric)
-    data = source.open()
+    if launch.in_processes(nproc, device):
+        return
+    data = processes.first_before_others(source.open)
     selection = evaluate.select(data, split, limit)
     options: dict[str, Any] = {"checkpoint": checkpoint, "words": tokenizer, "preset": preset, "seed": seed}
     options["device"] = device
     folder = evaluate.write_reports(model, data, selection, settings, results, control=control, **options)
+    if not processes.first():
+        return
     context = MetricContext(encoder=bertscore_encoder, extra={"bertscore_precision": bertscore_precision})
     scores = evaluate.score_run(folder, selection, results, context, extra=extra)
     conclude(folder.path, scores, results, as_json)
@@ -116,6 +142,7 @@ def generate(
     seed: GenerationSeed = 0,
     control: Control = "",
     device: Device = None,
+    nproc: Processes = None,
 ) -> None:
     """Write reports: the first half of `eval`, or for a folder of loose pictures."""
     from benchmark import evaluate, loose
@@ -123,15 +150,17 @@ def generate(
     settings, results = decoding.settings(MODELS.load(model)), config.results_folder()
     options: dict[str, Any] = {"checkpoint": checkpoint, "words": tokenizer, "preset": preset, "seed": seed}
     options["device"] = device
+    if launch.in_processes(nproc, device):
+        return
     if images is not None:
         written = loose.describe_images(model, images, settings, results, out=out, **options)
         say(f"Wrote {written.path} ({written.n} reports).")
         end(_say_errors(written.errors))
-    data = source.open()
+    data = processes.first_before_others(source.open)
     selection = evaluate.select(data, split, limit)
     folder = evaluate.write_reports(model, data, selection, settings, results, control=control, **options)
     say(f"Run: {folder.path}")
-    end(_report_errors(folder) + selection.n_damaged)
+    end(0 if not processes.first() else _report_errors(folder) + selection.n_damaged)
 
 
 @app.command()
@@ -149,6 +178,18 @@ def quickstart(
         if board.name == name:
             print_board(board)
     say(f"Wrote {results / name}.csv and .md")
+
+
+def _print_trials(found: Any) -> None:
+    rows = []
+    for trial in found.trials:
+        settings = {key: f"{value:.3g}" if isinstance(value, float) else value for key, value in trial.settings.items()}
+        value = "diverged" if trial.value is None else f"{trial.value:.4f}"
+        rows.append({"trial": trial.number + 1, found.measure: value, **settings, "checkpoint": trial.checkpoint.name})
+    right = dict.fromkeys([found.measure, *found.trials[0].settings], "right")
+    best = found.trials[0].checkpoint
+    table("Trials", {"trial": "right", **right, "checkpoint": "left"}, rows, f"Best: {best}")
+    say(f"Wrote {found.folder / 'trials.csv'}")
 
 
 def _report_errors(folder: Any) -> int:

@@ -26,14 +26,15 @@ PACKAGES = {
 # --- the table of imports ---------------------------------------------------------------------------------------
 
 RECORDS = "schema errors"
-TOOLS = f"{RECORDS} contracts registry config console"
-STAGE = f"{RECORDS} contracts console store provenance"
+TOOLS = f"{RECORDS} contracts registry config console processes"
+STAGE = f"{RECORDS} contracts console processes store provenance"
 
 MAY_IMPORT = {
     # Without a part of the project below them, or nearly so.
     "errors": "",
     "schema": "",
-    "console": "",
+    "processes": "errors",
+    "console": "processes errors",
     "statistics": "",
     "_mimic_sections": "",
     "_headings": "_mimic_sections",
@@ -60,8 +61,9 @@ MAY_IMPORT = {
     "grouped": "contracts statistics slices",
     "generate": f"{STAGE} licence sections",
     "cache": "errors console store provenance images",
-    "train": f"{STAGE} cache licence novelty protocols",
+    "train": f"{STAGE} cache licence novelty protocols validation images",
     "score": f"{STAGE} registry protocols slices grouped",
+    "validation": f"{RECORDS} contracts registry sections protocols score",
     "pairs": f"{RECORDS} store statistics",
     "paired": "contracts statistics",
     "scored_runs": f"{RECORDS} store provenance",
@@ -74,6 +76,8 @@ MAY_IMPORT = {
     "released": f"{RECORDS} contracts console store provenance train",
     "aggregates": f"{RECORDS} console store licence novelty provenance",
     "evaluate": f"{TOOLS} store released novelty slices provenance protocols generate train score aggregates labeler",
+    "search": f"{TOOLS} store provenance train evaluate validation",
+    "launch": "console processes errors",
     "predictions_in": f"{RECORDS} sections",
     "matching": f"{RECORDS} contracts protocols predictions_in",
     "rescore": f"{TOOLS} store provenance protocols predictions_in matching slices score opening evaluate aggregates",
@@ -89,7 +93,7 @@ MAY_IMPORT = {
     "site": f"{RECORDS} console contracts store licence novelty images statistics pairs published leaderboard labeler "
     "scored_runs evaluate rescore",
     "cli": f"{TOOLS} store licence inspection site rexrank leaderboard opening evaluate train rescore loose quickstart "
-    "cards protocols doctor speed fetch hub labeler compare scored_runs published submit slices sites",
+    "cards protocols doctor speed fetch hub labeler compare scored_runs published submit slices sites search launch",
     "__main__": "cli",
     # What Python code is offered.
     "api": f"{TOOLS} generate score train evaluate",
@@ -98,7 +102,7 @@ MAY_IMPORT = {
 """By module or package of benchmark/: the others that it may import anywhere in its code. The packages may import
 themselves, all may import `benchmark` (for its version)."""
 
-PLUGINS_MAY_IMPORT = set("schema contracts errors sections images console".split())
+PLUGINS_MAY_IMPORT = set("schema contracts errors sections images console processes".split())
 """models/ and datasets/, besides files of their own folder that begin with `_`."""
 
 PRIVATE = {("benchmark.metrics._meteor_jar", "benchmark.protocols._ptb")}
