@@ -95,7 +95,7 @@ def arguments(
         fp16=kind == "fp16",
         ddp_backend="gloo" if device.type == "cpu" and plan.processes > 1 else None,
         ddp_find_unused_parameters=False,
-        fsdp="full_shard auto_wrap" if options["fsdp"] else None,
+        fsdp=options["fsdp"] or None,
         fsdp_config={"version": 2, "transformer_layer_cls_to_wrap": blocks} if options["fsdp"] else None,
         dataloader_num_workers=options["workers"],
         dataloader_persistent_workers=options["workers"] > 0,
