@@ -102,7 +102,7 @@ def read_values(path: Path) -> dict[str, Any]:
     except (ValueError, OSError) as error:
         raise UserError(f"{path} is no {'TOML' if path.suffix.lower() == '.toml' else 'JSON'} file: {error}.") from None
     if not isinstance(values, dict):
-        raise UserError(f"{path} must hold an object of settings, such as {{\"epochs\": 3}}.")
+        raise UserError(f'{path} must hold an object of settings, such as {{"epochs": 3}}.')
     return values
 
 

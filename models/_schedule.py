@@ -19,7 +19,7 @@ from ._trainer import ReportTrainer
 
 
 class Schedule(TrainerCallback):
-    """Validation and a checkpoint at each epoch's end, checkpoints between, the best epoch's weights, early stopping."""
+    """Validation, a checkpoint and the best weights at each epoch's end, checkpoints between, early stopping."""
 
     def __init__(self, trainer: ReportTrainer, job: TrainingJob, patience: int, selection: Selection):
         self.trainer = trainer

@@ -1,4 +1,4 @@
-"""transformers' Trainer with its own sharing of studies, an exact token mean as validation loss, complete checkpoints."""
+"""transformers' Trainer with our own sharing of studies, exact token means as losses, and complete checkpoints."""
 
 from __future__ import annotations
 

@@ -68,8 +68,8 @@ def data(
     cores = os.cpu_count() or 1
     with tempfile.TemporaryDirectory(dir=scratch) as temporary:
         folder = Path(temporary)
-        files = _make_films(folder, n, width, height)
-        names = _rename(files, folder / "names", cores * a_process)
+        files = make_films(folder, n, width, height)
+        names = rename(files, folder / "names", cores * a_process)
         some = names[: max(cores, len(names) // 4)]
         order = random.Random(0).choices(names, k=3000)
         made: list[cache.CachedImages] = []
@@ -147,7 +147,7 @@ def _silent(line: str) -> None:
     """The cache's own lines would stand between the rounds."""
 
 
-def _rename(files: Sequence[Path], folder: Path, n: int) -> list[Path]:
+def rename(files: Sequence[Path], folder: Path, n: int) -> list[Path]:
     """`n` names for the files."""
     folder.mkdir()
     names = [folder / f"{i}.jpg" for i in range(n)]
@@ -156,7 +156,7 @@ def _rename(files: Sequence[Path], folder: Path, n: int) -> list[Path]:
     return names
 
 
-def _make_films(folder: Path, n: int, width: int, height: int) -> list[Path]:
+def make_films(folder: Path, n: int, width: int, height: int) -> list[Path]:
     """JPEGs with what a decoder meets in a radiograph: soft shades, edges, thin lines, fine noise. Always the same."""
     from scipy.ndimage import gaussian_filter
 

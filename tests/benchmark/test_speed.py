@@ -35,8 +35,8 @@ def test_the_cache_is_close_to_the_whole_picture(rows):
 def test_films_weigh_what_radiographs_do_and_are_always_the_same(tmp_path):
     for name in "ab":
         (tmp_path / name).mkdir()
-    (first,) = data._make_films(tmp_path / "a", 1, 2500, 3000)
-    again, other = data._make_films(tmp_path / "b", 2, 2500, 3000)
+    (first,) = data.make_films(tmp_path / "a", 1, 2500, 3000)
+    again, other = data.make_films(tmp_path / "b", 2, 2500, 3000)
     assert 2e6 < first.stat().st_size < 3e6
     assert first.read_bytes() == again.read_bytes() != other.read_bytes()
     with Image.open(first) as image:
