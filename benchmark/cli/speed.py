@@ -91,6 +91,36 @@ def speed_generate(
     keep("generate", f"Seconds a report of {tokens} tokens", rows, json_out, shown)
 
 
+@speed_app.command("train")
+def speed_train(
+    device: Device = None,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Studies a pass; the original has 8.")] = 8,
+    accumulation: Annotated[int, typer.Option("--accumulation", min=1, help="Passes a step; the original has 4.")] = 4,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Of each run, after the first.")] = 2,
+    rounds: Annotated[int, typer.Option("--rounds", min=1, help="Of which the median counts.")] = 3,
+    json_out: JsonOut = None,
+) -> None:
+    """A training step in the original's size, beside the original's plain loop."""
+    from benchmark.evaluate import choose_device
+    from benchmark.speed.train import train
+
+    results = config.results_folder()
+    results.mkdir(parents=True, exist_ok=True)
+    sizes = {"batch_size": batch_size, "accumulation": accumulation, "steps": steps, "rounds": rounds}
+    rows = train(results, device=choose_device(device), **sizes)
+    shown = [
+        {
+            "memory (MB)": f"{row['memory_mb']:,.0f}",
+            "its memory": f"{row['peer_memory_mb']:,.0f}",
+            "of the roofline": f"{row['of_roofline']:.0%}",
+            "loss": f"{row['loss']:.3f}",
+            "its loss": f"{row['peer_loss']:.3f}",
+        }
+        for row in rows
+    ]
+    keep("train", f"Seconds a step of {batch_size * accumulation} studies", rows, json_out, shown)
+
+
 def keep(
     what: str,
     title: str,

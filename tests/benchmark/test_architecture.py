@@ -118,6 +118,7 @@ STANDARD_LIBRARY_ONLY = (
 THIRD_PARTY_AT_IMPORT = {
     **dict.fromkeys(("statistics", "grouped", "paired", "scored_runs", "score", "cache", "annotators"), {"numpy"}),
     **dict.fromkeys(("images", "_dicom"), {"numpy", "PIL"}),
+    # The speed runs are imported by their own commands alone.
     "speed": {"numpy", "PIL", "safetensors", "timm", "torch", "transformers"},
     "cli": {"typer"},
 }

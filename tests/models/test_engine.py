@@ -1,0 +1,179 @@
+"""What `_training.fit` promises beyond a plain training: memory, divergence, precision, choice of the best epoch."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmark.errors import Diverged, OutOfMemory, UserError
+from benchmark.models import _vision_gpt2
+from benchmark.models._options import DEFAULTS
+from benchmark.models.vgpt2 import Model
+from benchmark.schema import GenerationSettings
+
+_spec = importlib.util.spec_from_file_location("vgpt2_helpers", Path(__file__).with_name("test_vgpt2.py"))
+t = importlib.util.module_from_spec(_spec)  # the small network and its data
+_spec.loader.exec_module(t)
+
+one_thread = t.one_thread
+STEADY = {"epochs": 2, "freeze_batch_norm": True, "batch_size": 4, "accumulation": 1}
+
+
+def make_job(output: Path, examples, **options):
+    """As test_vgpt2's, with options of the engine."""
+    engine = {key: options.pop(key) for key in list(options) if key in DEFAULTS}
+    job = t.make_job(output, examples, **options)
+    return dataclasses.replace(job, options={**job.options, **engine})
+
+
+def losses(output: Path) -> list[float]:
+    return [float(row[key]) for row in t.history(output) for key in ("train_loss", "validation_loss")]
+
+
+def test_full_memory_halves_the_batch_and_keeps_the_step(tmp_path, monkeypatch):
+    examples = t.make_examples(tmp_path / "images", 8)
+    Model.train(make_job(tmp_path / "roomy", examples, **STEADY))
+    forward = _vision_gpt2.VisionGPT2.forward
+
+    @functools.wraps(forward)
+    def narrow(self, pixel_values=None, **kwargs):
+        if pixel_values is not None and len(pixel_values) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return forward(self, pixel_values=pixel_values, **kwargs)
+
+    monkeypatch.setattr(_vision_gpt2.VisionGPT2, "forward", narrow)
+    job = make_job(tmp_path / "narrow", examples, **STEADY)
+    for said in ("4 studies at a time. Going on with 2 and 2 passes", "2 studies at a time. Going on with 1 and 4"):
+        with pytest.raises(OutOfMemory, match=said):
+            Model.train(job)
+    Model.train(job)
+    assert losses(tmp_path / "narrow") == pytest.approx(losses(tmp_path / "roomy"), abs=1e-4)
+
+
+def test_memory_that_does_not_hold_one_study(tmp_path, monkeypatch):
+    def none(*_: object, **__: object):
+        raise MemoryError
+
+    monkeypatch.setattr(_vision_gpt2.Encoder, "forward", none)
+    job = make_job(tmp_path / "a", t.make_examples(tmp_path / "images", 2), **{**STEADY, "batch_size": 1})
+    with pytest.raises(UserError, match="gradient_checkpointing"):
+        Model.train(job)
+
+
+def test_divergence_keeps_the_last_good_checkpoint_and_says_where(tmp_path, monkeypatch):
+    examples = t.make_examples(tmp_path / "images", 8)
+    forward = _vision_gpt2.VisionGPT2.forward
+    calls: list[int] = []
+
+    @functools.wraps(forward)
+    def poisoned(self, *arguments, **kwargs):
+        calls.append(self.training)
+        output = forward(self, *arguments, **kwargs)
+        if sum(calls) == 4:
+            output.loss = output.text_loss = output.loss * float("nan")
+        return output
+
+    monkeypatch.setattr(_vision_gpt2.VisionGPT2, "forward", poisoned)
+    with pytest.raises(Diverged, match=r"step 4 of 4 \(epoch 2\).*checkpoint-3, is kept.*learning_rate=0.003"):
+        Model.train(make_job(tmp_path / "a", examples, **{**STEADY, "save_every": 1}))
+    kept = [path.name for path in (tmp_path / "a" / "trainer").glob("checkpoint-*")]
+    assert kept == ["checkpoint-3"]
+    monkeypatch.undo()
+    Model.train(make_job(tmp_path / "a", examples, **{**STEADY, "save_every": 1}))
+    assert len(t.history(tmp_path / "a")) == 2
+
+
+def test_weights_that_are_no_numbers_are_not_saved(tmp_path, monkeypatch):
+    """A finite loss may have gradients that are not."""
+    forward = _vision_gpt2.VisionGPT2.forward
+
+    @functools.wraps(forward)
+    def steep(self, *arguments, **kwargs):
+        output = forward(self, *arguments, **kwargs)
+        if output.loss is not None:
+            bias = self.enc.proj.bias
+            output.loss = output.loss + torch.sqrt((bias - bias.detach()).abs().sum())  # 0, with an infinite slope
+        return output
+
+    monkeypatch.setattr(_vision_gpt2.VisionGPT2, "forward", steep)
+    with pytest.raises(Diverged, match="There is no checkpoint yet"):
+        examples = t.make_examples(tmp_path / "images", 8)
+        Model.train(make_job(tmp_path / "a", examples, **{**STEADY, "save_every": 1}))
+    assert not list((tmp_path / "a" / "trainer").glob("checkpoint-*/history.json"))
+
+
+class ShortIsGood:
+    higher_is_better = True
+
+    def __init__(self):
+        self.given: list[list[str]] = []
+
+    def __call__(self, texts):
+        self.given.append(list(texts))
+        return [1.0, 3.0, 2.0, 0.0, 0.0][len(self.given) - 1]
+
+
+def test_the_best_epoch_by_what_is_written_and_early_stopping(tmp_path):
+    examples, judge = t.make_examples(tmp_path / "images", 6), ShortIsGood()
+    options = {**STEADY, "epochs": 5, "select_by": "cider", "patience": 2}
+    job = dataclasses.replace(make_job(tmp_path / "a", examples, **options), judge=lambda name: judge)
+    Model.train(dataclasses.replace(job, validation=examples[:5]))
+    rows = t.history(tmp_path / "a")
+    assert [float(row["validation_cider"]) for row in rows] == [1.0, 3.0, 2.0, 0.0], "stopped two epochs after the best"
+    assert [len(texts) for texts in judge.given] == [5] * 4
+    model = Model.load(tmp_path / "a", "cpu")
+    written = model.generate([e.study for e in examples[:5]], GenerationSettings(), [0] * 5)
+    assert [report.text for report in written] == judge.given[1], "the weights are those of the second epoch"
+
+
+def test_a_model_that_cannot_be_chosen_by_a_metric_says_so(tmp_path):
+    job = make_job(tmp_path / "a", t.make_examples(tmp_path / "images", 2), select_by="cider", epochs=1)
+    with pytest.raises(UserError, match="only by loss"):
+        Model.train(job)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"precision": "bf16"}, {"gradient_checkpointing": True}, {"channels_last": False}, {"length_buckets": True}],
+)
+def test_ways_of_computing_give_nearly_the_same(tmp_path, options):
+    examples = t.make_examples(tmp_path / "images", 8)
+    for name, more in (("plain", {}), ("other", options)):
+        Model.train(make_job(tmp_path / name, examples, **STEADY, **more))
+    assert losses(tmp_path / "other") == pytest.approx(losses(tmp_path / "plain"), rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [({"precision": "fp16"}, "fp16 needs a CUDA GPU"), ({"precision": "half"}, "auto, bf16, fp16 or fp32"),
+     ({"fsdp": True}, "several processes")],
+)  # fmt: skip
+def test_what_cannot_be_is_refused(tmp_path, options, said):
+    with pytest.raises(UserError, match=said):
+        Model.train(make_job(tmp_path / "a", t.make_examples(tmp_path / "images", 2), **options))
+
+
+def test_several_loader_workers_and_a_stop_in_the_middle_of_an_epoch(tmp_path):
+    """The kill itself is tested in test_vgpt2; here the batches that workers had fetched ahead are lost with it."""
+    examples = t.make_examples(tmp_path / "images", 10)
+    options = {**t.RESUMED, "workers": 2, "save_every": 1, "epochs": 2}
+    Model.train(make_job(tmp_path / "whole", examples, **options))
+
+    def stop(step: int) -> None:
+        if step == 5 and not (tmp_path / "stopped").exists():
+            (tmp_path / "stopped").touch()
+            raise KeyboardInterrupt
+
+    job = dataclasses.replace(make_job(tmp_path / "halves", examples, **options), on_step=stop)
+    with pytest.raises(KeyboardInterrupt):
+        Model.train(job)
+    state = json.loads((tmp_path / "halves" / "trainer" / "checkpoint-4" / "trainer_state.json").read_text())
+    assert state["global_step"] == 4 and 1 < state["epoch"] < 2
+    Model.train(job)
+    assert t.weights_hash(tmp_path / "halves") == t.weights_hash(tmp_path / "whole")
