@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from transformers import GPT2Config, GPT2LMHeadModel
 
-SIZE = 384
 LENGTH = 256
 WORKERS = 2
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -46,12 +45,15 @@ class PlainVisionGPT2(nn.Module):
 
 
 class PlainDataset(Dataset):
-    """`read` gives the grey or coloured image of a file as the network's size; None: Pillow from the file."""
+    """`read` gives a file's grey image of `size` × `size`; None: Pillow opens the file."""
 
-    def __init__(self, files: Sequence[Path], ids: Sequence[list[int]], read: Callable[[Path], np.ndarray] | None):
+    def __init__(
+        self, files: Sequence[Path], ids: Sequence[list[int]], read: Callable[[Path], np.ndarray] | None, size: int
+    ):
         self.files = files
         self.ids = ids
         self.read = read
+        self.size = size
 
     def __len__(self) -> int:
         return len(self.files)
@@ -59,7 +61,7 @@ class PlainDataset(Dataset):
     def __getitem__(self, i: int) -> tuple[Tensor, Tensor, Tensor]:
         if self.read is None:
             with Image.open(self.files[i]) as image:
-                pixels = np.asarray(image.convert("RGB").resize((SIZE, SIZE)))
+                pixels = np.asarray(image.convert("RGB").resize((self.size, self.size)))
         else:
             pixels = np.repeat(self.read(self.files[i])[:, :, None], 3, axis=2)
         colours = (torch.tensor(pixels).permute(2, 0, 1) / 255.0 - torch.tensor(MEAN)[:, None, None]) / torch.tensor(
@@ -76,6 +78,7 @@ def train(
     files: Sequence[Path],
     ids: Sequence[list[int]],
     read: Callable[[Path], np.ndarray] | None,
+    size: int,
     batch_size: int,
     accumulation: int,
     device: str,
@@ -89,7 +92,7 @@ def train(
     assert not unknown and set(missing) <= {"gpt2.lm_head.weight"}, "the two sides are not the same network"
     model.to(device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, weight_decay=0.01)
-    loader = DataLoader(PlainDataset(files, ids, read), batch_size, shuffle=True, num_workers=WORKERS)
+    loader = DataLoader(PlainDataset(files, ids, read, size), batch_size, shuffle=True, num_workers=WORKERS)
     ends: list[float] = []
     losses: list[float] = []
     for number, batch in enumerate(loader, 1):
@@ -106,13 +109,13 @@ def train(
     return {"seconds": np.diff(ends).tolist(), "loss": float(np.mean(losses))}
 
 
-def operations(decoder: Path, ids: Sequence[list[int]], batch_size: int) -> tuple[int, int]:
+def operations(decoder: Path, ids: Sequence[list[int]], size: int, batch_size: int) -> tuple[int, int]:
     """Floating-point operations of one batch, forward and backward, padded to its longest text; and the weights."""
     from torch.utils.flop_counter import FlopCounterMode
 
     model = PlainVisionGPT2(decoder)
     longest = max(len(each) for each in ids[:batch_size])
-    images, tokens = torch.zeros(batch_size, 3, SIZE, SIZE), torch.zeros(batch_size, longest, dtype=torch.long)
+    images, tokens = torch.zeros(batch_size, 3, size, size), torch.zeros(batch_size, longest, dtype=torch.long)
     counter = FlopCounterMode(display=False)
     with counter:
         model(images, tokens, torch.ones_like(tokens)).backward()

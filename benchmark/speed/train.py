@@ -38,6 +38,7 @@ def train(
     precisions: tuple[str, ...] = ("fp32", "bf16"),
     width: int = 2500,
     height: int = 3000,
+    size: int | None = None,
     decoder: dict[str, int] | None = None,
 ) -> list[measure.Row]:
     """A row for each precision beside either of the original's loops: medians of a step's seconds.
@@ -46,7 +47,8 @@ def train(
     from the same random weights; the learning rate is 0, so they stay so, and `loss` and `peer_loss` can be compared.
     `roofline_s` is what the operations of the batches as we pad them and the traffic of weights, gradients and moments
     would take at the rates that a matrix product (in the row's precision) and a copy reach here; `of_roofline` is its
-    share of our time. `decoder` changes GPT-2's shape. Films, caches and weights lie under `scratch` for the time.
+    share of our time. `size` changes the images, `decoder` GPT-2's shape. Films, caches and weights lie under `scratch`
+    for the time.
     """
     from benchmark.speed import plain_training
 
@@ -58,13 +60,13 @@ def train(
         _write_decoder(folder / "decoder", decoder or {})
         texts = _texts(n)
         ids = [[0, *(int(word[1:]) for word in text.split()), 0] for text in texts]
-        size = registry.MODELS.load(MODEL).PRESETS[PRESET]["image_size"]
+        size = size or registry.MODELS.load(MODEL).PRESETS[PRESET]["image_size"]
         cached = cache.open_images(folder / "cache", files, Geometry(size, False), _silent)
-        task = (folder, files, texts, batch_size, accumulation, device)
+        task = (folder, files, texts, size, batch_size, accumulation, device)
         # The weights that all runs start from are those that a first one ends with.
         weights = _ours(*task, "fp32", 1)["weights"]
         plain = partial(plain_training.train, folder / "decoder", weights, files, ids)
-        more = (batch_size, accumulation, device)
+        more = (size, batch_size, accumulation, device)
         sides: dict[str, Callable[[], Any]] = {
             ORIGINAL: lambda: measure.in_fresh_process(plain, None, *more),
             ORIGINAL_CACHED: lambda: measure.in_fresh_process(plain, cached, *more),
@@ -72,7 +74,7 @@ def train(
         for precision in precisions:
             sides[precision] = partial(measure.in_fresh_process, _ours, *task, precision, None)
         found = measure.take_turns(sides, rounds)
-        floors = measure.in_fresh_process(_floors, folder / "decoder", ids, batch_size, device, precisions)[0]
+        floors = measure.in_fresh_process(_floors, folder / "decoder", ids, size, batch_size, device, precisions)[0]
     rows = []
     for precision in precisions:
         floor = max(floors[precision] * accumulation, floors["traffic"] * accumulation + floors["optimiser"])
@@ -98,6 +100,7 @@ def _ours(
     folder: Path,
     files: list[Path],
     texts: list[str],
+    size: int,
     batch_size: int,
     accumulation: int,
     device: str,
@@ -118,6 +121,7 @@ def _ours(
         **plugin.DEFAULTS,
         **plugin.PRESETS[PRESET],
         "encoder_pretrained": False,
+        "image_size": size,
         "decoder": str(folder / "decoder"),
         "batch_size": batch_size,
         "accumulation": accumulation,
@@ -179,14 +183,14 @@ def _texts(n: int) -> list[str]:
 
 
 def _floors(
-    decoder: Path, ids: list[list[int]], batch_size: int, device: str, precisions: tuple[str, ...]
+    decoder: Path, ids: list[list[int]], size: int, batch_size: int, device: str, precisions: tuple[str, ...]
 ) -> dict[str, float]:
     """Seconds that a batch's operations take at least, by precision; that its `traffic` of weights does (read forward
     and backward, gradients added to); and the `optimiser`'s (AdamW reads four numbers a weight and writes three).
     """
     from benchmark.speed import plain_training
 
-    flops, weights = plain_training.operations(decoder, ids, batch_size)
+    flops, weights = plain_training.operations(decoder, ids, size, batch_size)
     rate = {precision: measure.matrix_rate(precision, device) for precision in precisions}
     bandwidth = measure.bandwidth(device)
     traffic = {"traffic": 4 * 4 * weights / bandwidth, "optimiser": 7 * 4 * weights / bandwidth}
