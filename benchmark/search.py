@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import functools
 import io
 import math
 from collections.abc import Mapping
@@ -101,12 +102,12 @@ def search(
             value: float | None = None
             try:
                 output = training.train(plugin, one, dataset, results, device=device)
-                value = processes.by_first(lambda output=output: _best(output, measure, study.higher_is_better))
+                value = _best(output, measure, study.higher_is_better)
             except Diverged as error:
                 say(f"Trial {number + 1}: {error}")
-            processes.by_first(lambda number=number, value=value: study.tell(number, value))
+            processes.by_first(functools.partial(study.tell, number, value))
         found = Found(folder, measure, study.higher_is_better, [])
-        done = processes.by_first(lambda: study.done())
+        done = processes.by_first(study.done)
         for number, settings, value in done:
             one = replace(recipe, overrides=_overrides(plugin, recipe, settings))
             found.trials.append(Trial(number, settings, value, one.folder(results)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmark import protocols, registry, score
-from benchmark.contracts import Example, MetricContext, Unavailable
+from benchmark.contracts import Example, Metric, MetricContext, Unavailable
 from benchmark.errors import UserError, unknown
 from benchmark.sections import join_output, split_output
 
@@ -52,8 +52,8 @@ class ValidationJudge:
         return UserError(f"The best checkpoint cannot be chosen by {self.key}: {reason.rstrip('.')}. Or take loss.")
 
 
-def metric_of(key: str) -> type:
-    metrics = {name: registry.METRICS.load(name) for name in registry.METRICS.names()}
+def metric_of(key: str) -> type[Metric]:
+    metrics: dict[str, type[Metric]] = {name: registry.METRICS.load(name) for name in registry.METRICS.names()}
     for metric in metrics.values():
         if key in metric.KEYS:
             return metric

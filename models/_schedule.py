@@ -26,6 +26,7 @@ class Schedule(TrainerCallback):
         self.history = trainer.history
         self.job = job
         self.patience = patience
+        self.epochs: int = job.options["epochs"]
         self.selection = selection
         self.save_every: int = job.options["save_every"]
 
@@ -80,5 +81,5 @@ class Schedule(TrainerCallback):
                 save_best(kwargs["model"], self.trainer.folder / f"best-{row['epoch']}", weights)
         if processes.first():
             self.history.write_csv(self.job.output / "history.csv")
-        if self.history.is_over(args.num_train_epochs, self.patience):
+        if self.history.is_over(self.epochs, self.patience):
             control.should_training_stop = True

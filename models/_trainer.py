@@ -15,6 +15,7 @@ from benchmark.errors import Diverged
 
 from ._batches import BatchPlan, CountingCollate, CountingDataset, EpochBatches, bucketed, by_length, shuffled
 from ._checkpoints import COMPLETE, drop_all_but, is_finite
+from ._data import Collate
 from ._history import History
 from ._vision_gpt2 import IGNORED, count_targets, token_losses
 
@@ -28,16 +29,18 @@ class ReportTrainer(Trainer):
         report: Callable[[str], None],
         plan: BatchPlan,
         options: Mapping[str, Any],
+        collate: Collate,
         **kwargs: Any,
     ):
-        super().__init__(**kwargs)
+        super().__init__(data_collator=collate, **kwargs)
+        self.collate = CountingCollate(collate)
         self.remove_callback(PrinterCallback)
         self.history = history
         self.report = report
         self.plan = plan
         self.channels_last: bool = options["channels_last"]
         self.label_smoothing: float = kwargs["model"].config.label_smoothing
-        self.folder = Path(self.args.output_dir)
+        self.folder = Path(str(self.args.output_dir))
         n, seed = len(kwargs["train_dataset"]), self.args.seed
         if options["length_buckets"]:
             order = bucketed(kwargs["train_dataset"].lengths, options["batch_size"], seed)
@@ -60,7 +63,7 @@ class ReportTrainer(Trainer):
         return DataLoader(
             CountingDataset(dataset),
             batch_sampler=batches,
-            collate_fn=CountingCollate(self.data_collator),
+            collate_fn=self.collate,
             num_workers=self.args.dataloader_num_workers,
             persistent_workers=self.args.dataloader_persistent_workers,
             pin_memory=self.args.dataloader_pin_memory,

@@ -79,7 +79,7 @@ def fit(
         args=arguments(job, options, plan, len(train), folder, _blocks(model)),
         train_dataset=train,
         eval_dataset=validation,
-        data_collator=collate,
+        collate=collate,
         history=history,
         report=job.report,
         plan=plan,
@@ -104,7 +104,7 @@ def fit(
 def prepare(model: PreTrainedModel, options: dict[str, Any]) -> None:
     """What the options change of how the network computes; its weights stay as they are."""
     if options["channels_last"]:
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, call-arg]
     if options["freeze_batch_norm"]:
         # Trainer puts the model in training mode before each batch.
         model.register_forward_pre_hook(lambda module, _: _freeze_batch_norm(module))

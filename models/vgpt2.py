@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -118,7 +118,7 @@ class Model(TrainedModel):
             validation=dataset("validation", Augmentation()),
             collate=Collate(tokenizer.pad_token_id, model.config.mean, model.config.std),
             save_more=tokenizer.save_pretrained,
-            as_model=lambda network: cls(network, tokenizer, job.preset),
+            as_model=lambda network: cls(cast(VisionGPT2, network), tokenizer, job.preset),
         )
 
     @classmethod

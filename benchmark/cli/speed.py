@@ -106,8 +106,14 @@ def speed_train(
 
     results = config.results_folder()
     results.mkdir(parents=True, exist_ok=True)
-    sizes = {"batch_size": batch_size, "accumulation": accumulation, "steps": steps, "rounds": rounds}
-    rows = train(results, device=choose_device(device), **sizes)
+    rows = train(
+        results,
+        device=choose_device(device),
+        batch_size=batch_size,
+        accumulation=accumulation,
+        steps=steps,
+        rounds=rounds,
+    )
     shown = [
         {
             "memory (MB)": f"{row['memory_mb']:,.0f}",

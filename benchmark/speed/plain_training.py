@@ -32,8 +32,9 @@ class PlainVisionGPT2(nn.Module):
         super().__init__()
         self.gpt2 = GPT2LMHeadModel(GPT2Config.from_pretrained(decoder, add_cross_attention=True))
         self.enc = nn.Module()
-        self.enc.backbone = timm.create_model("densenet121", pretrained=False, num_classes=0, global_pool="")
-        self.enc.proj = nn.Conv2d(self.enc.backbone.num_features, self.gpt2.config.n_embd, kernel_size=1)
+        backbone: Any = timm.create_model("densenet121", pretrained=False, num_classes=0, global_pool="")
+        self.enc.backbone = backbone
+        self.enc.proj = nn.Conv2d(backbone.num_features, self.gpt2.config.n_embd, kernel_size=1)
 
     def forward(self, images: Tensor, ids: Tensor, mask: Tensor) -> Tensor:
         features: Tensor = self.enc.proj(self.enc.backbone(images)).flatten(2).transpose(1, 2)  # type: ignore[operator]

@@ -7,7 +7,7 @@ import random
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ def train(
     width: int = 2500,
     height: int = 3000,
     size: int | None = None,
-    decoder: dict[str, int] | None = None,
+    decoder: Mapping[str, Any] | None = None,
 ) -> list[measure.Row]:
     """A row for each precision beside either of the original's loops: medians of a step's seconds.
 
@@ -152,7 +152,7 @@ def _ours(
     return {"seconds": seconds, "loss": loss, "weights": output / "model.safetensors"}
 
 
-def _write_decoder(folder: Path, shape: dict[str, int]) -> None:
+def _write_decoder(folder: Path, shape: Mapping[str, Any]) -> None:
     """GPT-2 with random weights and a tokenizer of as many words as GPT-2 has tokens: `w17` is token 17."""
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
