@@ -109,16 +109,33 @@ class Encoder(nn.Module):
         self.position_code = config.position_code
 
     def forward(self, pixel_values: Tensor) -> Tensor:
-        features = self.backbone.forward_features(pixel_values)
-        if features.ndim == 3:  # tokens (B, N, C) of a plain vision transformer: a map of N × 1
-            features = features.transpose(1, 2).unsqueeze(-1)
-        elif getattr(self.backbone, "output_fmt", "NCHW") == "NHWC":  # Swin and its kin
-            features = features.permute(0, 3, 1, 2)
-        projected = self.proj(features)
+        projected = self.proj(feature_map(self.backbone, pixel_values))
         if self.position_code:
             projected = projected + position_code(*projected.shape[1:]).to(projected)
         # GPT-2's Conv1D takes a view of its input, which must be contiguous for that.
         return projected.flatten(2).transpose(1, 2).contiguous()
+
+
+def feature_map(backbone: Any, pixel_values: Tensor) -> Tensor:
+    """The last features of a timm model: (B, 3, S, S) → (B, channels, rows, columns)."""
+    features = backbone.forward_features(pixel_values)
+    if features.ndim == 3:  # tokens (B, N, C) of a plain vision transformer: a map of N × 1
+        return features.transpose(1, 2).unsqueeze(-1)
+    if getattr(backbone, "output_fmt", "NCHW") == "NHWC":  # Swin and its kin
+        return features.permute(0, 3, 1, 2)
+    return features
+
+
+def by_study(states: Tensor, views: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Images' positions (N, positions, width) as those of studies, one image's after the other's (B, positions, width),
+    and which of them are there (B, positions), None where all are. `views` (B,): how many images each study has.
+    """
+    if views is None or len(views) == len(states):
+        return states, None
+    there = torch.arange(int(views.max()), device=views.device) < views.unsqueeze(1)
+    padded = states.new_zeros(*there.shape, *states.shape[1:])
+    padded[there] = states
+    return padded.flatten(1, 2), there.repeat_interleave(states.shape[1], dim=1)
 
 
 @functools.cache
@@ -196,13 +213,7 @@ class VisionGPT2(PreTrainedModel, GenerationMixin):
         """What the decoder reads of each study: its images' positions one after the other (B, positions, width), and
         which of them are there (B, positions), None where all are. See `forward` for the arguments.
         """
-        states = self.enc(pixel_values)
-        if views is None or len(views) == len(states):
-            return states, None
-        there = torch.arange(int(views.max()), device=views.device) < views.unsqueeze(1)
-        padded = states.new_zeros(*there.shape, *states.shape[1:])
-        padded[there] = states
-        return padded.flatten(1, 2), there.repeat_interleave(states.shape[1], dim=1)
+        return by_study(self.enc(pixel_values), views)
 
     def forward(
         self,
@@ -340,7 +351,7 @@ def _not_at_hand(what: str, hub_id: str, error: Exception) -> UserError:
     )
 
 
-def load_strict(folder: Path) -> VisionGPT2:
+def load_strict(folder: Path, network: type[PreTrainedModel] = VisionGPT2) -> Any:
     """The model of a folder that `save_pretrained` wrote, in float32.
 
     Raises UserError where a weight is missing, unknown or of another shape, or the file is damaged. Reads
@@ -348,7 +359,7 @@ def load_strict(folder: Path) -> VisionGPT2:
     """
     try:
         with quiet():
-            loaded: Any = VisionGPT2.from_pretrained(
+            loaded: Any = network.from_pretrained(
                 folder,
                 output_loading_info=True,
                 use_safetensors=True,
