@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import math
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,8 @@ from typing import Any
 
 import torch
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 from transformers import PreTrainedModel
 
 from benchmark import contracts, processes
@@ -41,6 +44,10 @@ HALVED = "halved.json"
 """How often the batch was halved because memory ran out."""
 
 
+MakeOptimizer = Callable[..., tuple[Optimizer, LRScheduler]]
+"""From a model and `steps_per_epoch` to what changes its weights, and how the learning rate goes."""
+
+
 def fit(
     job: TrainingJob,
     model: PreTrainedModel,
@@ -49,6 +56,7 @@ def fit(
     collate: Collate,
     save_more: Callable[[Path], Any],
     as_model: Callable[[PreTrainedModel], contracts.Model] | None = None,
+    optimizer: MakeOptimizer | None = None,
 ) -> None:
     """Train, and leave the weights of the best epoch in `job.output`.
 
@@ -56,7 +64,8 @@ def fit(
     save_every (steps), workers, and those of `_options.DEFAULTS`. A step sees batch_size × accumulation studies,
     however many processes share them. `save_more` writes what `load` needs besides weights and configuration;
     `as_model` makes of the network what writes reports, where an epoch may be chosen by them. The validation loss is
-    the training loss, label smoothing included, over all of the validation split.
+    the training loss, label smoothing included, over all of the validation split. Without an `optimizer` it is AdamW
+    with a cosine schedule.
 
     Raises UserError where the disk is too small or an option is impossible, Diverged where the loss is no longer a
     number, and OutOfMemory where calling again goes on with smaller batches.
@@ -74,6 +83,7 @@ def fit(
     if resume:
         history = History.read(resume / COMPLETE)
     prepare(model, options)
+    steps_per_epoch = math.ceil(len(train) / plan.studies)
     trainer = ReportTrainer(
         model=model,
         args=arguments(job, options, plan, len(train), folder, _blocks(model)),
@@ -84,6 +94,7 @@ def fit(
         report=job.report,
         plan=plan,
         options=options,
+        optimizers=optimizer(model, steps_per_epoch=steps_per_epoch) if optimizer else (None, None),
     )
     trainer.add_callback(Schedule(trainer, job, options["patience"], selection))
     trainer.add_callback(TensorBoardCallback(history, job.output / "tensorboard"))

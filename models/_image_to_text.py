@@ -1,0 +1,259 @@
+"""From studies to a trained `Captioner` and its reports: what the models that have such a network share."""
+
+from __future__ import annotations
+
+import functools
+import json
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import GenerationConfig, LogitsProcessorList, PreTrainedTokenizerFast
+
+from benchmark import contracts
+from benchmark.contracts import Dataset, Example, TrainingJob
+from benchmark.errors import UserError, unknown
+from benchmark.images import Geometry
+from benchmark.schema import GenerationSettings, Report, Study
+
+from ._captioner import Captioner
+from ._checkpoints import finished
+from ._data import Augmentation, Collate, ReportDataset, study_pictures
+from ._optimizer import step_adam
+from ._sampling import SeededSampling
+from ._text import report_text
+from ._tokenizer import encode, load_tokenizer
+from ._training import fit
+from ._vision_gpt2 import create_backbone, load_strict, pixels
+from ._words import word_tokenizer
+
+NETWORK_OPTIONS = (
+    "encoder encoder_args image_size keep_aspect views position_code label_smoothing word_loss max_tokens width dropout "
+    "feature_dropout"
+).split()
+"""Options that every network's configuration takes under the same name."""
+OPTIMIZERS = ("adamw", "step-adam")
+
+
+class ImageToText(contracts.Model):
+    """A model whose network is a `Captioner` and whose words are R2Gen's.
+
+    Options read, besides those of `_training.fit` and the network's own: `section` (what is written: `findings`, or
+    `report` for both sections with their headings), `cleaning` and `threshold` (see `_words`), `optimizer` (`adamw`
+    with a cosine schedule, or `step-adam`, see `_optimizer`).
+    """
+
+    NETWORK: ClassVar[type[Captioner]]
+    OPTIONS: ClassVar[Sequence[str]] = ()
+    """Further options that go to the network's configuration as they are."""
+    LENGTH_PENALTY: ClassVar[float] = 1.0
+    """Of beam search: the log-probability is divided by the length to this power."""
+
+    def __init__(self, model: Captioner, tokenizer: PreTrainedTokenizerFast, preset: str):
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.preset = preset
+
+    @classmethod
+    def default_preset(cls, dataset: Dataset) -> str:
+        return "tiny" if dataset.SCRATCH else "paper"
+
+    @classmethod
+    def train(cls, job: TrainingJob) -> None:
+        """Train to a folder with model.safetensors, config.json, the tokenizer's files and history.csv.
+
+        Raises UserError where pretrained parts are not at hand, no report or image can be used, an option has no such
+        value, the disk is too small or training diverges.
+        """
+        if finished(job.output):
+            job.report(f"{job.output} holds a finished training.")
+            return
+        options = job.options
+        if options["optimizer"] not in OPTIMIZERS:
+            raise unknown("optimizer", options["optimizer"], OPTIMIZERS)
+        texts = {name: _texts(getattr(job, name), options["section"]) for name in ("train", "validation")}
+        examples = {name: _with_text(getattr(job, name), texts[name], name, job) for name in texts}
+        read = _open_images(job, [e.study for chosen in examples.values() for e, _ in chosen])
+        tokenizer = cls.make_tokenizer(job, [text for _, text in examples["train"]])
+        model = cls.build(job, len(tokenizer))
+        augmentation = Augmentation(*(options[key] for key in ("degrees", "shift", "scale", "contrast")))
+
+        def dataset(name: str, augmentation: Augmentation) -> ReportDataset:
+            return ReportDataset(
+                studies=[e.study for e, _ in examples[name]],
+                token_ids=[encode(tokenizer, text, options["max_tokens"]) for _, text in examples[name]],
+                read=read,
+                views=options["views"],
+                seed=job.seed,
+                augmentation=augmentation,
+            )
+
+        fit(
+            job,
+            model,
+            train=dataset("train", augmentation),
+            validation=dataset("validation", Augmentation()),
+            collate=Collate(tokenizer.pad_token_id, model.config.mean, model.config.std),
+            save_more=tokenizer.save_pretrained,
+            optimizer=functools.partial(step_adam, options=options) if options["optimizer"] == "step-adam" else None,
+        )
+
+    @classmethod
+    def make_tokenizer(cls, job: TrainingJob, texts: Sequence[str]) -> PreTrainedTokenizerFast:
+        options = job.options
+        return word_tokenizer(texts, options["threshold"], options["cleaning"], options["section"] == "report")
+
+    @classmethod
+    def build(cls, job: TrainingJob, vocabulary: int) -> Captioner:
+        """The untrained network; weights drawn from the job's seed where they are not pretrained."""
+        options = job.options
+        torch.manual_seed(job.seed)
+        values = {key: options[key] for key in (*NETWORK_OPTIONS, *cls.OPTIONS)}
+        model: Captioner = cls.NETWORK(cls.NETWORK.config_class(vocab_size=vocabulary, preset=job.preset, **values))
+        if options["encoder_pretrained"]:
+            backbone = create_backbone(
+                options["encoder"], options["image_size"], pretrained=True, **options["encoder_args"]
+            )
+            model.backbone.load_state_dict(backbone.state_dict())
+        return model
+
+    @classmethod
+    def load(cls, checkpoint: Path, device: str) -> ImageToText:
+        """Raises UserError where the folder holds another model's checkpoint, or a damaged one."""
+        kind = cls.NETWORK.config_class.model_type
+        config = _read_config(checkpoint, kind)
+        if config.get("model_type") != kind:
+            raise UserError(f"{checkpoint} is a checkpoint of {config.get('model_type', 'another model')}, not of {kind}.")
+        tokenizer = load_tokenizer(checkpoint)
+        model: Captioner = load_strict(checkpoint, cls.NETWORK)
+        if len(tokenizer) != model.config.vocab_size:
+            raise UserError(
+                f"The tokenizer in {checkpoint} has {len(tokenizer)} words and the model {model.config.vocab_size}: they "
+                "do not belong together."
+            )
+        model.to(torch.device(device))  # type: ignore[arg-type]
+        return cls(model, tokenizer, str(config.get("preset", "")))
+
+    def generate(self, studies: Sequence[Study], settings: GenerationSettings, seeds: Sequence[int]) -> list[Report]:
+        """Greedy, beam or seeded sampling from each study's first view, or as many as the model was trained on.
+
+        A view that cannot be read is left out, and is its study's error where there is no other. Texts end at the
+        model's `max_tokens` where that is smaller than `max_new_tokens`. Raises UserError for sampling with beams.
+        """
+        if settings.do_sample and settings.num_beams > 1:
+            raise UserError("Sampling and beam search exclude each other: set num_beams to 1, or do_sample to false.")
+        config = self.model.config
+        read = Geometry(config.image_size, config.keep_aspect).read
+        pictures = [study_pictures(study, config.views, read) for study in studies]
+        reports = {i: Report("", error=p.errors[0]) for i, p in enumerate(pictures) if not p.images}
+        seen = [i for i in range(len(studies)) if i not in reports]
+        if seen:
+            images = torch.stack([image for i in seen for image in pictures[i].images])
+            generated = self._generate(
+                pixels(images, config.mean, config.std),
+                torch.tensor([len(pictures[i].images) for i in seen]),
+                settings,
+                [seeds[i] for i in seen],
+            )
+            reports |= dict(zip(seen, map(self._report, generated), strict=True))
+        return [reports[i] for i in range(len(studies))]
+
+    def _generate(
+        self, images: Tensor, views: Tensor, settings: GenerationSettings, seeds: Sequence[int]
+    ) -> list[list[int]]:
+        """Token ids after the bos token, filled up with the end token to one length."""
+        processors = LogitsProcessorList([SeededSampling(settings, seeds)] if settings.do_sample else [])
+        sequences = self.model.generate(
+            pixel_values=images.to(self.model.device),
+            views=views.to(self.model.device),
+            generation_config=GenerationConfig(
+                max_new_tokens=min(settings.max_new_tokens, self.model.config.max_tokens),
+                num_beams=settings.num_beams,
+                length_penalty=self.LENGTH_PENALTY,
+                do_sample=False,  # SeededSampling does it
+                use_cache=True,
+                repetition_penalty=settings.repetition_penalty,
+                bos_token_id=self.tokenizer.bos_token_id,
+                eos_token_id=self.tokenizer.eos_token_id,
+                pad_token_id=self.tokenizer.pad_token_id,
+            ),
+            logits_processor=processors,
+        )
+        return sequences[:, 1:].tolist()
+
+    def _report(self, ids: list[int]) -> Report:
+        end = self.tokenizer.eos_token_id
+        truncated = end not in ids
+        ids = ids if truncated else ids[: ids.index(end)]
+        text = str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+        return Report(text.strip(), n_tokens=len(ids), truncated=truncated)
+
+    @classmethod
+    @abstractmethod
+    def describe(cls, config: Any) -> str:
+        """The decoder in a few words."""
+
+    def card(self) -> dict[str, Any]:
+        config = self.model.config
+        return {
+            "parameters": self.model.num_parameters(),
+            "preset": self.preset,
+            "encoder": config.encoder,
+            "decoder": self.describe(config),
+            "vocabulary": config.vocab_size,
+            "image_size": config.image_size,
+            "keep_aspect": config.keep_aspect,
+            "views": config.views,
+        }
+
+
+def _texts(examples: Sequence[Example], section: str) -> list[str]:
+    """What the model is to write about each example; empty where the report lacks it."""
+    if section == "report":
+        return [report_text(example) for example in examples]
+    if section == "findings":
+        return [example.reference.findings for example in examples]
+    raise unknown("section", section, ("findings", "report"))
+
+
+def _with_text(
+    examples: Sequence[Example], texts: Sequence[str], name: str, job: TrainingJob
+) -> list[tuple[Example, str]]:
+    """The examples whose report has what is to be written, with that; says how many have not."""
+    chosen = [(example, text) for example, text in zip(examples, texts, strict=True) if text.strip()]
+    wanted = "findings" if job.options["section"] == "findings" else "findings or an impression"
+    if not chosen:
+        raise UserError(f"No report of the {name} split has {wanted}.")
+    if missing := len(examples) - len(chosen):
+        job.report(f"Left out of {name}: {missing} studies whose report has no {wanted}.")
+    return chosen
+
+
+def _open_images(job: TrainingJob, studies: Sequence[Study]) -> Callable[[Path], np.ndarray]:
+    """The job's way to the views of these studies, once it is sure that some can be read: a wrong folder should show
+    at once.
+    """
+    options = job.options
+    if options["views"] < 1:
+        raise UserError(f"views is {options['views']}; a study's report needs at least one image.")
+    geometry = Geometry(options["image_size"], options["keep_aspect"])
+    first = [study_pictures(study, options["views"], geometry.read) for study in studies[:20]]
+    if not any(pictures.images for pictures in first):
+        raise UserError(
+            f"No image of the first {len(first)} training studies can be read. The first: {first[0].errors[0]}"
+        )
+    return job.images([view.path for study in studies for view in study.views[: options["views"]]], geometry)
+
+
+def _read_config(checkpoint: Path, kind: str) -> Mapping[str, Any]:
+    try:
+        config = json.loads((checkpoint / "config.json").read_text("utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{checkpoint} is no checkpoint of {kind}: it has no config.json.") from None
+    except ValueError:
+        raise UserError(f"{checkpoint / 'config.json'} is damaged. Train {kind} again with --fresh.") from None
+    return config if isinstance(config, dict) else {}

@@ -1,0 +1,88 @@
+"""R2GenCMN's network (Chen et al., ACL 2021): a transformer both of whose inputs ask one memory.
+
+The memory is a matrix of vectors that image patches and words query alike; each gets the responses of the few that
+answer it best, which is to align the two.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ._captioner import Captioner, CaptionerConfig, Decoded, DecoderCache
+from ._transformer import Attention, Decoder, Encoder, LayerNorm, WordEmbedding, init_xavier, sinusoids
+from ._vision_gpt2 import by_study
+
+
+class R2GenCMNConfig(CaptionerConfig):
+    """`layers`: of the encoder and of the decoder; `inner`: width within the feed-forward parts; `memory`: vectors in
+    the memory; `responses`: how many of them answer a query.
+    """
+
+    model_type = "r2gen-cmn"
+
+    def __init__(
+        self, layers: int = 3, inner: int = 512, heads: int = 8, memory: int = 2048, responses: int = 32, **kwargs: Any
+    ):
+        self.layers = layers
+        self.inner = inner
+        self.heads = heads
+        self.memory = memory
+        self.responses = responses
+        super().__init__(**kwargs)
+
+
+class CrossModalMemory(Attention):
+    """Attention to the memory of which each head keeps the `responses` largest weights."""
+
+    def __init__(self, width: int, heads: int, size: int, responses: int, dropout: float):
+        super().__init__(width, heads, dropout)
+        self.vectors = nn.Parameter(torch.empty(size, width).normal_(0, 1 / width))
+        self.responses = responses
+
+    def content(self) -> tuple[Tensor, Tensor]:
+        """Keys and values (1, heads, size, width / heads) of all vectors."""
+        return self.read(self.vectors.unsqueeze(0))
+
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor) -> Tensor:  # type: ignore[override]
+        """The responses to (B, T, width): the same shape. `keys` and `values`: see `content`."""
+        scores = self.split(self.query(x)) @ keys.transpose(2, 3) / math.sqrt(keys.shape[3])
+        best, at = scores.topk(self.responses, dim=3)
+        weights = F.dropout(best.softmax(dim=3), self.dropout, self.training)
+        found = torch.zeros_like(scores).scatter(3, at, weights) @ values
+        return self.out(found.transpose(1, 2).flatten(2))
+
+
+class R2GenCMN(Captioner):
+    config_class = R2GenCMNConfig
+
+    def __init__(self, config: R2GenCMNConfig):
+        super().__init__(config)
+        width, shape = config.width, (config.layers, config.width, config.inner, config.heads, config.dropout)
+        self.project = nn.Sequential(nn.Linear(self.channels, width), nn.ReLU(), nn.Dropout(config.feature_dropout))
+        self.encoder = Encoder(*shape)
+        self.decoder = Decoder(*shape, norm=lambda: LayerNorm(width))
+        self.memory = CrossModalMemory(width, config.heads, config.memory, config.responses, config.dropout)
+        self.embed = WordEmbedding(config.vocab_size, width)
+        self.dropout = nn.Dropout(config.dropout)
+        self.logits = nn.Linear(width, config.vocab_size)
+        self.add_word_loss(width)
+        init_xavier(self.encoder, self.decoder, self.embed, *(m for m in self.memory.children()))
+        self.post_init()
+
+    def encode(self, pixel_values: Tensor, views: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        states = self.project(self.with_positions(self.features(pixel_values)))
+        states, there = by_study(states, views)
+        states = states + self.memory(states, *self.memory.content())
+        states = self.dropout(states + sinusoids(*states.shape[1:], states.device))
+        return self.encoder(states, there), there
+
+    def decode(self, states: Tensor, there: Tensor | None, input_ids: Tensor, cache: DecoderCache | None) -> Decoded:
+        words = self.dropout(self.embed(input_ids, cache.length if cache is not None else 0))
+        content = cache.kept("memory", self.memory.content) if cache is not None else self.memory.content()
+        words = words + self.memory(words, *content)
+        return Decoded(self.logits(self.decoder(words, states, there, cache)))
