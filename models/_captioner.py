@@ -200,10 +200,10 @@ class Captioner(PreTrainedModel, GenerationMixin):
 
         `pixel_values` (N, 3, S, S), study by study, and `views` (B,), how many images each study has (one where it is
         not given), or what `encode` makes of them: `encoder_hidden_states` and `encoder_attention_mask`; `input_ids`
-        and `labels` (B, T), unshifted; labels of -100 are no targets. `attention_mask` is what `generate` passes: padding
-        goes to the right, where no word looks, so it says nothing new. The loss is label-smoothed cross-entropy summed
-        over the targets, plus each text's penalty and weighted `word_losses` where the network has any, divided by
-        `num_items_in_batch` or by the number of targets.
+        and `labels` (B, T), unshifted; labels of -100 are no targets. `attention_mask` is what `generate` passes:
+        padding goes to the right, where no word looks, so it says nothing new. The loss is label-smoothed cross-entropy
+        summed over the targets, plus each text's penalty and weighted `word_losses` where the network has any, divided
+        by `num_items_in_batch` or by the number of targets.
         """
         assert input_ids is not None
         if encoder_hidden_states is None:

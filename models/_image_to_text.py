@@ -32,8 +32,8 @@ from ._vision_gpt2 import create_backbone, load_strict, pixels
 from ._words import word_tokenizer
 
 NETWORK_OPTIONS = (
-    "encoder encoder_args image_size keep_aspect views position_code label_smoothing word_loss max_tokens width dropout "
-    "feature_dropout"
+    "encoder encoder_args image_size keep_aspect views position_code label_smoothing word_loss max_tokens width "
+    "dropout feature_dropout"
 ).split()
 """Options that every network's configuration takes under the same name."""
 OPTIMIZERS = ("adamw", "step-adam")
@@ -105,7 +105,10 @@ class ImageToText(contracts.Model):
     @classmethod
     def make_tokenizer(cls, job: TrainingJob, texts: Sequence[str]) -> PreTrainedTokenizerFast:
         options = job.options
-        return word_tokenizer(texts, options["threshold"], options["cleaning"], options["section"] == "report")
+        tokenizer = word_tokenizer(texts, options["threshold"], options["cleaning"], options["section"] == "report")
+        if tokenizer.backend_tokenizer.get_vocab_size(with_added_tokens=False) <= 2:
+            raise UserError(f"No word occurs {options['threshold']} times in the training reports: lower it.")
+        return tokenizer
 
     @classmethod
     def build(cls, job: TrainingJob, vocabulary: int) -> Captioner:
@@ -127,13 +130,15 @@ class ImageToText(contracts.Model):
         kind = cls.NETWORK.config_class.model_type
         config = _read_config(checkpoint, kind)
         if config.get("model_type") != kind:
-            raise UserError(f"{checkpoint} is a checkpoint of {config.get('model_type', 'another model')}, not of {kind}.")
+            raise UserError(
+                f"{checkpoint} is a checkpoint of {config.get('model_type', 'another model')}, not of {kind}."
+            )
         tokenizer = load_tokenizer(checkpoint)
         model: Captioner = load_strict(checkpoint, cls.NETWORK)
         if len(tokenizer) != model.config.vocab_size:
             raise UserError(
-                f"The tokenizer in {checkpoint} has {len(tokenizer)} words and the model {model.config.vocab_size}: they "
-                "do not belong together."
+                f"The tokenizer in {checkpoint} has {len(tokenizer)} words and the model {model.config.vocab_size}: "
+                "they do not belong together."
             )
         model.to(torch.device(device))  # type: ignore[arg-type]
         return cls(model, tokenizer, str(config.get("preset", "")))

@@ -1,4 +1,4 @@
-"""The optimiser of R2Gen and R2GenCMN: Adam with AMSGrad, the encoder slower than the rest, rates that fall in steps."""
+"""R2Gen's and R2GenCMN's optimiser: Adam with AMSGrad, the encoder slower than the rest, rates that fall in steps."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from transformers import PreTrainedModel
 
 
-def step_adam(model: PreTrainedModel, options: Mapping[str, Any], steps_per_epoch: int) -> tuple[Optimizer, LRScheduler]:
-    """Options read: learning_rate, encoder_learning_rate (of `model.backbone`), weight_decay (as an L2 penalty, over all
-    parameters), decay (factor of both rates) every decay_epochs.
+def step_adam(
+    model: PreTrainedModel, options: Mapping[str, Any], steps_per_epoch: int
+) -> tuple[Optimizer, LRScheduler]:
+    """Options read: learning_rate, encoder_learning_rate (of `model.backbone`), weight_decay (as an L2 penalty, over
+    all parameters), decay (factor of both rates) every decay_epochs.
     """
     encoder = list(model.backbone.parameters())
     known = set(map(id, encoder))

@@ -43,7 +43,6 @@ __all__ = ["TrainedModel", "finished", "fit"]
 HALVED = "halved.json"
 """How often the batch was halved because memory ran out."""
 
-
 MakeOptimizer = Callable[..., tuple[Optimizer, LRScheduler]]
 """From a model and `steps_per_epoch` to what changes its weights, and how the learning rate goes."""
 

@@ -122,9 +122,7 @@ class DecoderLayer(nn.Module):
 
 
 class Decoder(nn.Module):
-    def __init__(
-        self, layers: int, width: int, inner: int, heads: int, dropout: float, norm: Callable[[], nn.Module]
-    ):
+    def __init__(self, layers: int, width: int, inner: int, heads: int, dropout: float, norm: Callable[[], nn.Module]):
         super().__init__()
         self.layers = nn.ModuleList(DecoderLayer(width, inner, heads, dropout, norm) for _ in range(layers))
         self.norm = LayerNorm(width)

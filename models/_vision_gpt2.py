@@ -394,6 +394,7 @@ def quiet() -> Iterator[None]:
 
 
 def some(names: Sequence[str]) -> str:
+    """The first few of the names, and how many more there are."""
     first = sorted(names)[:3]
     rest = len(names) - len(first)
     return ", ".join(first) + (f" and {rest} more" if rest else "")

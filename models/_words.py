@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from benchmark.errors import UserError, unknown
+from benchmark.errors import unknown
 
 END = "<end>"
 """Id 0: begins and ends a text, and fills up a batch."""
@@ -39,7 +39,7 @@ def word_tokenizer(
     words and `<unk>` follow in the order of their characters.
 
     `cleaning` is one of CLEANINGS. With `headings`, "Findings:" and "Impression:" are words too (R2Gen's texts have
-    one section, and no headings). Raises UserError for another cleaning, or where no word is frequent enough.
+    one section, and no headings). Raises UserError for another cleaning.
     """
     if cleaning not in _BEFORE:
         raise unknown("cleaning", cleaning, CLEANINGS)
@@ -49,8 +49,6 @@ def word_tokenizer(
         for section in _sections(text) if headings else [text]:
             counts.update(normalizer.normalize_str(section).split())
     words = sorted([word for word, n in counts.items() if n >= threshold] + [UNKNOWN])
-    if len(words) == 1:
-        raise UserError(f"No word occurs {threshold} times in the training reports: set a smaller threshold.")
     vocabulary = {END: 0} | {word: i for i, word in enumerate(words, 1)}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
     tokenizer.normalizer = normalizer

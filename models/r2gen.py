@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
-from ._image_to_text import ImageToText
+from torch import Tensor
+
+from . import _r2gen_released as released
 from ._r2gen import R2Gen
 
 MIMIC: Mapping[str, Any] = {
@@ -50,7 +53,7 @@ MIMIC: Mapping[str, Any] = {
 }
 
 
-class Model(ImageToText):
+class Model(released.R2GenFamily):
     """See `_r2gen.R2Gen` for the network and `_training.fit` for how it is trained.
 
     `paper` has the authors' values for MIMIC-CXR, `iu` those for IU X-Ray. What is not theirs: no flip (left and right
@@ -63,6 +66,18 @@ class Model(ImageToText):
     NETWORK = R2Gen
     OPTIONS = ("layers", "inner", "heads", "slots", "memory_heads")
     LENGTH_PENALTY = 0.0
+    NAMES = (
+        (r"^memory\.attention", "encoder_decoder.model.rm.attn"),
+        (r"^memory\.mlp", "encoder_decoder.model.rm.mlp"),
+        (r"^memory\.word_gates", "encoder_decoder.model.rm.W"),
+        (r"^memory\.memory_gates", "encoder_decoder.model.rm.U"),
+        *released.BACKBONE,
+        *released.TRANSFORMER,
+        (r"\.more_scale\.", ".mlp_gamma."),
+        (r"\.more_shift\.", ".mlp_beta."),
+        (r"\.scale$", ".gamma"),
+        (r"\.shift$", ".beta"),
+    )
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": MIMIC,
         "iu": {
@@ -112,3 +127,14 @@ class Model(ImageToText):
     @classmethod
     def describe(cls, config: Any) -> str:
         return f"{config.layers} layers of width {config.width}, relational memory of {config.slots} slots"
+
+    @staticmethod
+    def shape_of(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+        inner, memory = weights["encoder_decoder.model.decoder.layers.0.sublayer.0.norm.mlp_gamma.0.weight"].shape
+        return {"slots": memory // inner}
+
+
+def from_original(path: Path | str, **shape: Any) -> R2Gen:
+    """See `_r2gen_released.from_original`."""
+    network: Any = released.from_original(Model, path, **shape)
+    return network

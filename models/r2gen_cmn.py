@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
-from ._image_to_text import ImageToText
+from torch import Tensor
+
+from . import _r2gen_released as released
 from ._r2gen_cmn import R2GenCMN
 
 MIMIC: Mapping[str, Any] = {
@@ -50,7 +53,7 @@ MIMIC: Mapping[str, Any] = {
 }
 
 
-class Model(ImageToText):
+class Model(released.R2GenFamily):
     """See `_r2gen_cmn.R2GenCMN` for the network and `_training.fit` for how it is trained.
 
     `paper` has the authors' values for MIMIC-CXR, `iu` those for IU X-Ray. What is not theirs: no flip (left and right
@@ -63,6 +66,15 @@ class Model(ImageToText):
     NETWORK = R2GenCMN
     OPTIONS = ("layers", "inner", "heads", "memory", "responses")
     LENGTH_PENALTY = 0.0
+    NAMES = (
+        (r"^memory\.vectors", "encoder_decoder.memory_matrix"),
+        (r"^memory\.", "encoder_decoder.cmn."),
+        *released.BACKBONE,
+        *released.TRANSFORMER,
+        (r"\.scale$", ".a_2"),
+        (r"\.shift$", ".b_2"),
+    )
+    ALIASES = ((r"^encoder_decoder\.cmn\.", "encoder_decoder.model.cmn."),)
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": MIMIC,
         "iu": {
@@ -112,3 +124,13 @@ class Model(ImageToText):
     @classmethod
     def describe(cls, config: Any) -> str:
         return f"{config.layers} layers of width {config.width}, {config.responses} of {config.memory} memory vectors"
+
+    @staticmethod
+    def shape_of(weights: Mapping[str, Tensor]) -> dict[str, Any]:
+        return {"memory": len(weights["encoder_decoder.memory_matrix"])}
+
+
+def from_original(path: Path | str, **shape: Any) -> R2GenCMN:
+    """See `_r2gen_released.from_original`."""
+    network: Any = released.from_original(Model, path, **shape)
+    return network

@@ -54,9 +54,9 @@ class Model(ImageToText):
     """See `_show_attend_tell.ShowAttendTell` for the network and `_training.fit` for how it is trained.
 
     `paper` has the published model for COCO: VGG-19 as it is, whose 14 × 14 × 512 map before the last pooling is read,
-    batches of 64, Adam, dropout, doubly stochastic attention. The paper gives no learning rate; `iu` reads both views.
-    `resnet` is what later tables mean by the name: the last map of a ResNet-101 that is trained along. The words are R2Gen's (the paper takes
-    the 10,000 commonest of COCO).
+    batches of 64, Adam, dropout, doubly stochastic attention. The paper gives no learning rate. `iu` reads two views.
+    `resnet` reads the last map of a ResNet-101 that is trained along, as R2Gen does. The words are R2Gen's (the paper
+    takes the 10,000 commonest).
     """
 
     PAPER = "Xu et al., Show, Attend and Tell: Neural Image Caption Generation with Visual Attention, ICML 2015"

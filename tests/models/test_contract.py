@@ -1,6 +1,7 @@
 """What every model must do, run on all of them. A new model that needs images adds its small settings to SMALL."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,16 +14,18 @@ from benchmark.errors import UserError
 from benchmark.schema import GenerationSettings, Report, View
 from benchmark.sections import join_output
 
-SMALL = {
-    "vgpt2": {
-        "preset": "tiny",
-        "size": {"encoder": "test_resnet", "layers": 1, "width": 32, "heads": 2, "vocabulary": 300, "image_size": 32},
-        "train": {"epochs": 2, "batch_size": 4},
-        # Each epoch sees both studies 40 times.
-        "overfit": {"epochs": 3, "batch_size": 2, "learning_rate": 1e-2, "save_every": 1000, "encoder_args": {},
-                    "word_loss": 1.0, "degrees": 0.0, "shift": 0.0, "scale": 0.0, "contrast": 0.0},
-    },
-}  # fmt: skip
+# Each epoch sees both studies 40 times.
+BY_HEART = {"epochs": 3, "batch_size": 2, "learning_rate": 1e-2, "save_every": 1000, "encoder_args": {},
+            "word_loss": 1.0, "degrees": 0.0, "shift": 0.0, "scale": 0.0, "contrast": 0.0}  # fmt: skip
+SHORT = {"epochs": 2, "batch_size": 4}
+WORDS = {"encoder": "test_resnet", "encoder_args": {}, "width": 32, "threshold": 1, "image_size": 32}
+SIZES = {
+    "vgpt2": {"encoder": "test_resnet", "layers": 1, "width": 32, "heads": 2, "vocabulary": 300, "image_size": 32},
+    "r2gen": {**WORDS, "layers": 1, "inner": 32, "heads": 2, "memory_heads": 2},
+    "r2gen-cmn": {**WORDS, "layers": 1, "inner": 32, "heads": 2, "memory": 16, "responses": 4},
+    "show-attend-tell": {**WORDS, "word_width": 32, "attention_width": 16},
+}
+SMALL = {name: {"preset": "tiny", "size": size, "train": SHORT, "overfit": BY_HEART} for name, size in SIZES.items()}
 """Models that need images: settings with which they train in a second, and learn two short reports by heart."""
 
 NAMES = registry.MODELS.names()
@@ -156,6 +159,11 @@ def test_a_finished_training_called_again_changes_nothing(name, checkpoint, phan
     assert provenance.checkpoint_hash(copy) == provenance.checkpoint_hash(checkpoint(name))
 
 
+def words(text):
+    """A vocabulary may do without case and punctuation."""
+    return re.findall(r"\w+", text.lower())
+
+
 @pytest.mark.parametrize("name", SMALL)
 def test_overfits_two_studies(name, phantom, tmp_path):
     texts = [("The lungs are clear.", "Normal."), ("Large left effusion.", "Pleural effusion on the left.")]
@@ -165,7 +173,7 @@ def test_overfits_two_studies(name, phantom, tmp_path):
     ]
     train(name, phantom, tmp_path, "overfit", train=two * 40, validation=two)
     found = write(tmp_path, name, [example.study for example in two])
-    assert [report.text for report in found] == [join_output(*pair) for pair in texts]
+    assert [words(report.text) for report in found] == [words(join_output(*pair)) for pair in texts]
     assert all(report.n_tokens > 0 and not report.truncated for report in found)
 
 
