@@ -160,11 +160,8 @@ class Captioner(PreTrainedModel, GenerationMixin):
         return self.backbone.num_features
 
     def features(self, pixel_values: Tensor) -> Tensor:
-        """(N, 3, S, S) → (N, channels, rows, columns)."""
-        return feature_map(self.backbone, pixel_values)
-
-    def with_positions(self, features: Tensor) -> Tensor:
-        """(N, channels, rows, columns) → (N, positions, channels), with the position code where it is asked for."""
+        """(N, 3, S, S) → (N, positions, channels), with the position code where it is asked for."""
+        features = feature_map(self.backbone, pixel_values)
         if self.config.position_code:
             features = features + position_code(*features.shape[1:]).to(features)
         return features.flatten(2).transpose(1, 2)

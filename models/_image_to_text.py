@@ -121,7 +121,8 @@ class ImageToText(contracts.Model):
             backbone = create_backbone(
                 options["encoder"], options["image_size"], pretrained=True, **options["encoder_args"]
             )
-            model.backbone.load_state_dict(backbone.state_dict())
+            weights = backbone.state_dict()
+            model.backbone.load_state_dict({name: weights[name] for name in model.backbone.state_dict()})
         return model
 
     @classmethod

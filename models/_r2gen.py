@@ -112,7 +112,7 @@ class R2Gen(Captioner):
         self.post_init()
 
     def encode(self, pixel_values: Tensor, views: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        states = self.project(self.with_positions(self.features(pixel_values)))
+        states = self.project(self.features(pixel_values))
         states, there = by_study(states, views)
         return self.encoder(states, there), there
 

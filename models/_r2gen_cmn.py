@@ -75,7 +75,7 @@ class R2GenCMN(Captioner):
         self.post_init()
 
     def encode(self, pixel_values: Tensor, views: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        states = self.project(self.with_positions(self.features(pixel_values)))
+        states = self.project(self.features(pixel_values))
         states, there = by_study(states, views)
         states = states + self.memory(states, *self.memory.content())
         states = self.dropout(states + sinusoids(*states.shape[1:], states.device))

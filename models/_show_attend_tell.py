@@ -35,6 +35,8 @@ class ShowAttendTell(Captioner):
 
     def __init__(self, config: ShowAttendTellConfig):
         super().__init__(config)
+        if config.level >= 0:
+            self.backbone.prune_intermediate_layers([config.level], prune_head=True)
         width, channels, words = config.width, self.channels, config.word_width
         self.embed = nn.Embedding(config.vocab_size, words)
         self.first_hidden, self.first_cell = (nn.Linear(channels, width) for _ in range(2))
@@ -54,17 +56,9 @@ class ShowAttendTell(Captioner):
     def channels(self) -> int:
         return self.backbone.feature_info[self.config.level]["num_chs"] if self.config.level >= 0 else super().channels
 
-    def features(self, pixel_values: Tensor) -> Tensor:
-        if self.config.level < 0:
-            return super().features(pixel_values)
-        (features,) = self.backbone.forward_intermediates(
-            pixel_values, indices=[self.config.level], intermediates_only=True
-        )
-        return features
-
     def encode(self, pixel_values: Tensor, views: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         """The paper's annotation vectors: the feature map's positions as they are."""
-        return by_study(self.with_positions(self.features(pixel_values)), views)
+        return by_study(self.features(pixel_values), views)
 
     def begin(self, states: Tensor, there: Tensor | None) -> tuple[Tensor, Tensor]:
         """The LSTM's hidden and cell state (B, width) before the first word, from the mean of the positions."""
