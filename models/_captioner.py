@@ -98,7 +98,7 @@ class DecoderCache(DynamicCache):
         return self.length
 
     def reorder_cache(self, beam_idx: Tensor) -> None:
-        super().reorder_cache(beam_idx)
+        super().reorder_cache(beam_idx)  # type: ignore[arg-type]
         self.state = {name: rows.index_select(0, beam_idx) for name, rows in self.state.items()}
 
 
@@ -126,6 +126,7 @@ class Captioner(PreTrainedModel, GenerationMixin):
     A network gives `encode`, what it reads of a study, and `decode`, what it writes.
     """
 
+    config_class: Any = CaptionerConfig
     config: Any
     main_input_name = "input_ids"
     _supports_sdpa = True

@@ -7,12 +7,11 @@ from typing import Any
 
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
-from transformers import PreTrainedModel
+
+from ._captioner import Captioner
 
 
-def step_adam(
-    model: PreTrainedModel, options: Mapping[str, Any], steps_per_epoch: int
-) -> tuple[Optimizer, LRScheduler]:
+def step_adam(model: Captioner, options: Mapping[str, Any], steps_per_epoch: int) -> tuple[Optimizer, LRScheduler]:
     """Options read: learning_rate, encoder_learning_rate (of `model.backbone`), weight_decay (as an L2 penalty, over
     all parameters), decay (factor of both rates) every decay_epochs.
     """

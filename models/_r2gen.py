@@ -11,30 +11,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ._captioner import Captioner, CaptionerConfig, Decoded, DecoderCache
-from ._transformer import Attention, Decoder, Encoder, LayerNorm, WordEmbedding, init_xavier, standardised
+from ._captioner import Decoded, DecoderCache
+from ._transformer import Attention, LayerNorm, init_xavier, standardised
+from ._transformer_captioner import TransformerCaptioner, TransformerConfig
 from ._vision_gpt2 import by_study
 
 
-class R2GenConfig(CaptionerConfig):
-    """`layers`: of the encoder and of the decoder; `inner`: width within the feed-forward parts; `slots`: rows of the
-    memory; `memory_heads`: of its attention.
-    """
+class R2GenConfig(TransformerConfig):
+    """`slots`: rows of the memory; `memory_heads`: of its attention."""
 
     model_type = "r2gen"
 
-    def __init__(
-        self,
-        layers: int = 3,
-        inner: int = 512,
-        heads: int = 8,
-        slots: int = 3,
-        memory_heads: int = 8,
-        **kwargs: Any,
-    ):
-        self.layers = layers
-        self.inner = inner
-        self.heads = heads
+    def __init__(self, slots: int = 3, memory_heads: int = 8, **kwargs: Any):
         self.slots = slots
         self.memory_heads = memory_heads
         super().__init__(**kwargs)
@@ -89,31 +77,20 @@ class ConditionalLayerNorm(LayerNorm):
         return scale * standardised(x) + shift
 
 
-class R2Gen(Captioner):
+class R2Gen(TransformerCaptioner):
     config_class = R2GenConfig
 
     def __init__(self, config: R2GenConfig):
-        super().__init__(config)
-        width, shape = config.width, (config.layers, config.width, config.inner, config.heads, config.dropout)
-        self.project = nn.Sequential(nn.Linear(self.channels, width), nn.ReLU(), nn.Dropout(config.feature_dropout))
-        self.encoder = Encoder(*shape)
-        self.decoder = Decoder(*shape, norm=lambda: ConditionalLayerNorm(width, config.slots))
-        self.memory = RelationalMemory(config.slots, width, config.memory_heads, config.dropout)
-        self.embed = WordEmbedding(config.vocab_size, width)
-        self.dropout = nn.Dropout(config.dropout)
-        self.logits = nn.Linear(width, config.vocab_size)
-        self.add_word_loss(width)
-        init_xavier(self.encoder, self.decoder, self.memory, self.embed)
-        for module in self.decoder.modules():
-            if isinstance(module, ConditionalLayerNorm):
-                for linear in (*module.more_scale, *module.more_shift):
-                    if isinstance(linear, nn.Linear):
-                        nn.init.constant_(linear.bias, 0.1)
+        super().__init__(config, norm=lambda: ConditionalLayerNorm(config.width, config.slots))
+        self.memory = RelationalMemory(config.slots, config.width, config.memory_heads, config.dropout)
+        init_xavier(self.memory)
+        for name, parameter in self.decoder.named_parameters():
+            if ".more_" in name and name.endswith("bias"):
+                nn.init.constant_(parameter, 0.1)
         self.post_init()
 
     def encode(self, pixel_values: Tensor, views: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        states = self.project(self.features(pixel_values))
-        states, there = by_study(states, views)
+        states, there = by_study(self.project(self.features(pixel_values)), views)
         return self.encoder(states, there), there
 
     def decode(self, states: Tensor, there: Tensor | None, input_ids: Tensor, cache: DecoderCache | None) -> Decoded:

@@ -13,24 +13,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ._captioner import Captioner, CaptionerConfig, Decoded, DecoderCache
-from ._transformer import Attention, Decoder, Encoder, LayerNorm, WordEmbedding, init_xavier, sinusoids
+from ._captioner import Decoded, DecoderCache
+from ._transformer import Attention, LayerNorm, init_xavier, sinusoids
+from ._transformer_captioner import TransformerCaptioner, TransformerConfig
 from ._vision_gpt2 import by_study
 
 
-class R2GenCMNConfig(CaptionerConfig):
-    """`layers`: of the encoder and of the decoder; `inner`: width within the feed-forward parts; `memory`: vectors in
-    the memory; `responses`: how many of them answer a query.
-    """
+class R2GenCMNConfig(TransformerConfig):
+    """`memory`: vectors in the memory; `responses`: how many of them answer a query."""
 
     model_type = "r2gen-cmn"
 
-    def __init__(
-        self, layers: int = 3, inner: int = 512, heads: int = 8, memory: int = 2048, responses: int = 32, **kwargs: Any
-    ):
-        self.layers = layers
-        self.inner = inner
-        self.heads = heads
+    def __init__(self, memory: int = 2048, responses: int = 32, **kwargs: Any):
         self.memory = memory
         self.responses = responses
         super().__init__(**kwargs)
@@ -57,26 +51,17 @@ class CrossModalMemory(Attention):
         return self.out(found.transpose(1, 2).flatten(2))
 
 
-class R2GenCMN(Captioner):
+class R2GenCMN(TransformerCaptioner):
     config_class = R2GenCMNConfig
 
     def __init__(self, config: R2GenCMNConfig):
-        super().__init__(config)
-        width, shape = config.width, (config.layers, config.width, config.inner, config.heads, config.dropout)
-        self.project = nn.Sequential(nn.Linear(self.channels, width), nn.ReLU(), nn.Dropout(config.feature_dropout))
-        self.encoder = Encoder(*shape)
-        self.decoder = Decoder(*shape, norm=lambda: LayerNorm(width))
-        self.memory = CrossModalMemory(width, config.heads, config.memory, config.responses, config.dropout)
-        self.embed = WordEmbedding(config.vocab_size, width)
-        self.dropout = nn.Dropout(config.dropout)
-        self.logits = nn.Linear(width, config.vocab_size)
-        self.add_word_loss(width)
-        init_xavier(self.encoder, self.decoder, self.embed, *(m for m in self.memory.children()))
+        super().__init__(config, norm=lambda: LayerNorm(config.width))
+        self.memory = CrossModalMemory(config.width, config.heads, config.memory, config.responses, config.dropout)
+        init_xavier(*self.memory.children())
         self.post_init()
 
     def encode(self, pixel_values: Tensor, views: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-        states = self.project(self.features(pixel_values))
-        states, there = by_study(states, views)
+        states, there = by_study(self.project(self.features(pixel_values)), views)
         states = states + self.memory(states, *self.memory.content())
         states = self.dropout(states + sinusoids(*states.shape[1:], states.device))
         return self.encoder(states, there), there

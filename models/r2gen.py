@@ -9,47 +9,17 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from . import _r2gen_released as released
+from ._captioner_presets import IU, R2GEN, TINY
 from ._r2gen import R2Gen
 
 MIMIC: Mapping[str, Any] = {
-    "encoder": "resnet101",
-    "encoder_args": {},
-    "encoder_pretrained": True,
-    "layers": 3,
-    "width": 512,
-    "inner": 512,
-    "heads": 8,
+    **R2GEN,
     "slots": 3,
     "memory_heads": 8,
-    "section": "findings",
-    "cleaning": "mimic",
-    "threshold": 10,
-    "image_size": 224,
-    "keep_aspect": False,
-    "views": 1,
-    "position_code": False,
-    "max_tokens": 100,
-    "dropout": 0.1,
-    "feature_dropout": 0.5,
-    "label_smoothing": 0.0,
-    "word_loss": 0.0,
-    "optimizer": "step-adam",
     "learning_rate": 1e-4,
     "encoder_learning_rate": 5e-5,
     "decay": 0.8,
     "decay_epochs": 1,
-    "weight_decay": 5e-5,
-    "warmup": 0.0,
-    "clip": 1.0,
-    "batch_size": 16,
-    "accumulation": 1,
-    "epochs": 30,
-    "save_every": 1000,
-    "workers": 4,
-    "degrees": 0.0,
-    "shift": 0.07,
-    "scale": 0.0,
-    "contrast": 0.0,
 }
 
 
@@ -80,48 +50,8 @@ class Model(released.R2GenFamily):
     )
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": MIMIC,
-        "iu": {
-            **MIMIC,
-            "views": 2,
-            "cleaning": "iu",
-            "threshold": 3,
-            "max_tokens": 60,
-            "decay": 0.1,
-            "decay_epochs": 50,
-            "epochs": 100,
-        },
-        # From scratch in minutes on a laptop's processor: encoder, position code and word loss as in vgpt2's tiny.
-        "tiny": {
-            **MIMIC,
-            "encoder": "resnet10t",
-            "encoder_args": {"stem_width": 16, "channels": [32, 64, 128, 256], "output_stride": 16},
-            "encoder_pretrained": False,
-            "layers": 2,
-            "width": 192,
-            "inner": 384,
-            "heads": 6,
-            "memory_heads": 6,
-            "section": "report",
-            "threshold": 3,
-            "image_size": 96,
-            "keep_aspect": True,
-            "position_code": True,
-            "max_tokens": 256,
-            "dropout": 0.0,
-            "feature_dropout": 0.0,
-            "word_loss": 15.0,
-            "optimizer": "adamw",
-            "learning_rate": 2.5e-3,
-            "encoder_learning_rate": 2.5e-3,
-            "weight_decay": 0.01,
-            "warmup": 0.1,
-            "epochs": 5,
-            "save_every": 100,
-            "workers": 0,
-            "degrees": 3.0,
-            "shift": 0.03,
-            "scale": 0.03,
-        },
+        "iu": {**MIMIC, **IU, "decay": 0.1, "decay_epochs": 50},
+        "tiny": {**MIMIC, **TINY, "layers": 2, "width": 192, "inner": 384, "heads": 6, "memory_heads": 6},
     }
 
     @classmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from ._captioner_presets import IU, TINY
 from ._image_to_text import ImageToText
 from ._show_attend_tell import ShowAttendTell
 
@@ -77,38 +78,15 @@ class Model(ImageToText):
             "batch_size": 16,
             "shift": 0.07,
         },
-        "iu": {**VGG, "cleaning": "iu", "threshold": 3, "max_tokens": 60, "views": 2, "epochs": 100},
-        # From scratch in minutes on a laptop's processor: encoder, position code and word loss as in vgpt2's tiny.
+        "iu": {**VGG, **IU},
         "tiny": {
             **VGG,
-            "encoder": "resnet10t",
-            "encoder_args": {"stem_width": 16, "channels": [32, 64, 128, 256], "output_stride": 16},
-            "encoder_pretrained": False,
+            **TINY,
             "level": -1,
             "frozen": False,
             "width": 256,
             "word_width": 192,
             "attention_width": 192,
-            "section": "report",
-            "threshold": 3,
-            "image_size": 96,
-            "keep_aspect": True,
-            "position_code": True,
-            "max_tokens": 256,
-            "dropout": 0.0,
-            "word_loss": 15.0,
-            "learning_rate": 2.5e-3,
-            "encoder_learning_rate": 2.5e-3,
-            "weight_decay": 0.01,
-            "warmup": 0.1,
-            "clip": 1.0,
-            "batch_size": 16,
-            "epochs": 5,
-            "save_every": 100,
-            "workers": 0,
-            "degrees": 3.0,
-            "shift": 0.03,
-            "scale": 0.03,
         },
     }
 
