@@ -179,7 +179,7 @@ class ImageToText(contracts.Model):
             generation_config=GenerationConfig(
                 max_new_tokens=min(settings.max_new_tokens, self.model.config.max_tokens),
                 num_beams=settings.num_beams,
-                length_penalty=self.LENGTH_PENALTY,
+                length_penalty=self.LENGTH_PENALTY if settings.num_beams > 1 else None,  # else transformers warns
                 do_sample=False,  # SeededSampling does it
                 use_cache=True,
                 repetition_penalty=settings.repetition_penalty,
