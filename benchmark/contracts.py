@@ -198,6 +198,10 @@ def no_judge(name: str) -> Judge:
     raise UserError(f"The best checkpoint cannot be chosen by {name} here; only by loss.")
 
 
+def no_checkpoint(model: str) -> Path | None:
+    return None
+
+
 def read_files(paths: Sequence[Path], geometry: Geometry) -> Callable[[Path], np.ndarray]:
     """Images straight from their files, each decoded whenever it is asked for. See `TrainingJob.images`."""
     return geometry.read
@@ -228,6 +232,8 @@ class TrainingJob:
     judge: Callable[[str], Judge] = no_judge
     """By the name of a value (`cider`, `bleu_4`): what a checkpoint may be chosen by besides the loss. Raises UserError
     for an unknown name, and where it cannot be computed here."""
+    checkpoint: Callable[[str], Path | None] = no_checkpoint
+    """The newest finished checkpoint that another model has on this data set, by the model's name."""
     images: Callable[[Sequence[Path], Geometry], Callable[[Path], np.ndarray]] = read_files
     """Opens images: of all the files that will be asked for, the function from a path to the uint8 square (S, S), which
     raises ImageError where the file cannot be read. It may go to worker processes."""
@@ -239,6 +245,9 @@ class Model(ABC):
     CAN_TRAIN: ClassVar[bool] = True
     INSTANT: ClassVar[bool] = False
     """True where training takes seconds, so that `bench eval` may do it without being asked."""
+    ZERO_SHOT: ClassVar[frozenset[str]] = frozenset()
+    """Presets that learn nothing from the data set: no training split is asked for, and `bench eval` makes their
+    checkpoint without being asked where one of them is named, or a setting."""
     NEEDS_IMAGES: ClassVar[bool] = True
     NOTE: ClassVar[str] = ""
     """What a reader of the leaderboard must know about how its reports came to be."""

@@ -48,26 +48,34 @@ def find_checkpoint(
     preset: str | None,
     results: Path,
     words: str = "",
+    changes: Sequence[str] = (),
 ) -> training.Checkpoint:
-    """The checkpoint named, or the newest one that fits; models that train in seconds are trained now.
+    """The checkpoint named, or the newest one that fits; those that take seconds to make are made now.
 
-    Raises UserError where there is none.
+    `changes`: `key=value` in place of a preset's value, as at its training. Raises UserError where there is none.
     """
     if given is not None:
+        if changes:
+            raise UserError("--checkpoint names a checkpoint, and --set would choose another: give one of the two.")
         return named_checkpoint(name, plugin, given, results, words)
-    if plugin.INSTANT:
-        recipe = training.Recipe(name, training.choose_preset(plugin, dataset, preset), dataset.name, 0, {})
+    chosen = training.choose_preset(plugin, dataset, preset)
+    overrides = training.parse_overrides(training.all_options(plugin, chosen), list(changes))
+    if plugin.INSTANT or (chosen in plugin.ZERO_SHOT and (preset or changes)):
+        recipe = training.Recipe(name, chosen, dataset.name, 0, overrides)
         try:
             path = training.train(plugin, recipe, dataset, results, device="cpu")
         except training.ChangedTraining:
             say(f"The data have changed since {name} was trained: training it anew.")
             path = training.train(plugin, recipe, dataset, results, device="cpu", fresh=True)
         return training.open_checkpoint(path, name)
-    found = processes.by_first(lambda: training.newest_checkpoint(results, name, dataset.name, preset))
+    wanted = chosen if changes else preset
+    found = processes.by_first(lambda: training.newest_checkpoint(results, name, dataset.name, wanted, overrides))
     if found is None:
+        how = (f" with preset {wanted}" if wanted else "") + (f" and {', '.join(changes)}" if changes else "")
+        say_what = " or say with --set what to make one of" if chosen in plugin.ZERO_SHOT else ""
         raise UserError(
-            f"No finished checkpoint of {name} trained on {dataset.name}{f' with preset {preset}' if preset else ''}. "
-            f"Run `bench train {name}` first, or name one with --checkpoint."
+            f"No finished checkpoint of {name} trained on {dataset.name}{how}. "
+            f"Run `bench train {name}` first, or name one with --checkpoint{say_what}."
         )
     say(f"Checkpoint: {found.path} (the newest of {name} for {dataset.name}).")
     return found
@@ -139,6 +147,7 @@ def write_reports(
     checkpoint: Path | None = None,
     words: str = "",
     preset: str | None = None,
+    changes: Sequence[str] = (),
     seed: int = 0,
     control: str = "",
     device: str | None = None,
@@ -149,7 +158,7 @@ def write_reports(
     plugin: type[Model] = registry.MODELS.load(name)
     if reason := training.misfit(plugin, dataset):
         raise UserError(f"{name} does not fit {dataset.name}: {reason}.")
-    found = find_checkpoint(name, plugin, dataset, checkpoint, preset, results, words)
+    found = find_checkpoint(name, plugin, dataset, checkpoint, preset, results, words, changes)
     options = found.card["options"]
     chosen_device = choose_device(device) if plugin.NEEDS_IMAGES else "cpu"
     plan = generate.RunPlan(

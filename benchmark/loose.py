@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from benchmark import evaluate, generate, processes, registry
 from benchmark import train as training
 from benchmark.console import progress, say
 from benchmark.contracts import Model
-from benchmark.errors import UserError
+from benchmark.errors import UserError, unknown
 from benchmark.schema import GenerationSettings, Prediction, Study, View, to_dict
 from benchmark.store import write_text
 
@@ -38,6 +38,7 @@ def describe_images(
     checkpoint: Path | None,
     words: str,
     preset: str | None,
+    changes: Sequence[str],
     seed: int,
     device: str | None,
 ) -> Written:
@@ -56,7 +57,11 @@ def describe_images(
     if checkpoint is not None:
         found = evaluate.named_checkpoint(name, plugin, checkpoint, results, words)
     else:
-        newest = training.newest_checkpoint(results, name, None, preset)
+        if preset is not None and preset not in plugin.PRESETS:
+            raise unknown("preset", preset, plugin.PRESETS)
+        options = training.all_options(plugin, preset or next(iter(plugin.PRESETS)))
+        overrides = training.parse_overrides(options, list(changes))
+        newest = training.newest_checkpoint(results, name, None, preset, overrides)
         if newest is None:
             raise UserError(f"No finished checkpoint of {name}. Run `bench train {name}` first, or name one.")
         found = newest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import math
 import shutil
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 TRAIN_SPLIT, VALIDATION_SPLIT = "train", "val"
 """Of these data models are made. The second is whatever the data set calls its validation split."""
+NOTHING: Mapping[str, Any] = {}
 
 
 class ChangedTraining(UserError):
@@ -139,10 +141,11 @@ def train(
     licence.keep_out_of_git(dataset, frozenset({"texts"}), output)
     if plugin.NEEDS_IMAGES:
         licence.keep_out_of_git(dataset, frozenset({"images"}), results / "cache")
-    splits = [dataset.resolve_split(split) for split in (TRAIN_SPLIT, VALIDATION_SPLIT)]
+    learns = recipe.preset not in plugin.ZERO_SHOT
+    splits = [dataset.resolve_split(split) for split in (TRAIN_SPLIT, VALIDATION_SPLIT)] if learns else []
     with exclusive(output, "training") if processes.first() else contextlib.nullcontext():
-        train_set, validation_set = (_examples(dataset, split) for split in splits)
-        augmented = list(dataset.augmented(splits[0]))
+        train_set, validation_set = (_examples(dataset, split) for split in splits) if learns else ([], [])
+        augmented = list(dataset.augmented(splits[0])) if learns else []
         options = {**all_options(plugin, recipe.preset), **recipe.overrides}
         job_record = {
             "model": recipe.model,
@@ -151,9 +154,9 @@ def train(
             "seed": recipe.seed,
             "dataset": {"name": dataset.name, "version": dataset.VERSION, "licence": dataset.LICENCE},
             "fingerprint": {
-                split: _fingerprint(of) for split, of in zip(splits, (train_set, validation_set), strict=True)
+                split: _fingerprint(of) for split, of in zip(splits, (train_set, validation_set), strict=False)
             },
-            "n": {splits[0]: len(train_set), splits[1]: len(validation_set)},
+            "n": {split: len(of) for split, of in zip(splits, (train_set, validation_set), strict=False)},
             "augmented": {"n": len(augmented), "fingerprint": _fingerprint(augmented)},
             "dropped": {split: dict(dataset.dropped(split)) for split in splits},
         }
@@ -177,6 +180,7 @@ def train(
             tokenize=_tokenize,
             report=say,
             judge=lambda name: validation.ValidationJudge(name, validation_set),
+            checkpoint=functools.partial(_checkpoint_of, results, dataset.name),
             images=images,
         )
         if plugin.SHARED_TRAINING:
@@ -185,7 +189,8 @@ def train(
             processes.by_first(lambda: plugin.train(job))
         seconds = time.perf_counter() - began
         if processes.first():
-            TrainingTexts.of([example.reference for example in train_set + augmented]).save(output)
+            if learns:
+                TrainingTexts.of([example.reference for example in train_set + augmented]).save(output)
             card = {
                 **job_record,
                 "hash": provenance.checkpoint_hash(output),
@@ -241,6 +246,11 @@ def _examples(dataset: Dataset, split: str) -> list[Example]:
 
 def _fingerprint(examples: list[Example]) -> str:
     return provenance.fingerprint([e.study for e in examples], [e.reference for e in examples])
+
+
+def _checkpoint_of(results: Path, dataset: str, model: str) -> Path | None:
+    found = newest_checkpoint(results, model, dataset, None)
+    return found.path if found else None
 
 
 def _second_readings(dataset: Dataset) -> dict[str, str]:
@@ -304,11 +314,16 @@ def open_checkpoint(path: Path, model: str | None) -> Checkpoint:
     return Checkpoint(path, card)
 
 
-def newest_checkpoint(results: Path, model: str, dataset: str | None, preset: str | None) -> Checkpoint | None:
-    """The newest finished checkpoint of a model, trained on `dataset` and with `preset` where these are given."""
+def newest_checkpoint(
+    results: Path, model: str, dataset: str | None, preset: str | None, overrides: Mapping[str, Any] = NOTHING
+) -> Checkpoint | None:
+    """The newest finished checkpoint of a model, trained on `dataset`, with `preset` and with `overrides` where these
+    are given.
+    """
     found: list[tuple[str, Path]] = []
     for card_path in sorted((results / "checkpoints" / model).glob("*/card.json")):
         card = read_json(card_path)
-        if dataset in (None, card["dataset"]["name"]) and preset in (None, card["preset"]):
+        fits = dataset in (None, card["dataset"]["name"]) and preset in (None, card["preset"])
+        if fits and all(card["options"].get(key) == value for key, value in overrides.items()):
             found.append((card["date"], card_path.parent))
     return open_checkpoint(max(found)[1], model) if found else None

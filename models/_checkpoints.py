@@ -19,11 +19,13 @@ WEIGHTS = "model.safetensors"
 COMPLETE = "history.json"
 
 
-def finished(output: Path) -> bool:
-    """Whether a training ended here: its weights are put in place last of all. Clears away what it then left."""
-    if not (output / WEIGHTS).exists():
+def finished(output: Path, weights: str = WEIGHTS, begun: str = "trainer") -> bool:
+    """Whether a training ended here: its weights are put in place last of all. Clears away what it then left in the
+    folder `begun`.
+    """
+    if not (output / weights).exists():
         return False
-    shutil.rmtree(output / "trainer", ignore_errors=True)
+    shutil.rmtree(output / begun, ignore_errors=True)
     return True
 
 
@@ -61,16 +63,17 @@ def drop_all_but(folder: Path, checkpoint: str, best: str) -> None:
 
 def move_best(best: Path, output: Path) -> None:
     """Put the best weights and their configuration into `output`, the weights last."""
-    for file in sorted(best.iterdir(), key=lambda file: file.name == WEIGHTS):
+    for file in sorted(best.iterdir(), key=lambda file: file.suffix == ".safetensors"):
         os.replace(file, output / file.name)
 
 
 def check_disk(model: PreTrainedModel, folder: Path) -> None:
     """Raises UserError where the disk has less than the checkpoints need beyond what lies there already."""
-    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    saved = sum(weight.numel() * weight.element_size() for weight in model.state_dict().values())
+    trained = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
     # A step checkpoint holds the weights and AdamW's two moments. Of these, and of the best weights, one is whole
     # while another is written.
-    needed = weights * (2 * 3 + 2)
+    needed = 2 * (saved + 2 * trained) + 2 * saved
     present = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     free = shutil.disk_usage(folder).free
     if free < needed - present:

@@ -113,6 +113,15 @@ class ReportDataset(torch.utils.data.Dataset):
         }
 
 
+def readable(samples: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
+    """The samples that have an image, and what cannot be read. Raises UserError where none has."""
+    unreadable = [error for sample in samples for error in sample["unreadable"]]
+    good = [sample for sample in samples if sample["images"]]
+    if not good:
+        raise UserError(f"No image of a batch of {len(samples)} studies can be read. The first: {unreadable[0]}")
+    return good, unreadable
+
+
 @dataclass(frozen=True)
 class Collate:
     """Samples to a batch: `input_ids` and `labels` (B, T of the longest text), `pixel_values` (N, 3, S, S) of the
@@ -128,10 +137,7 @@ class Collate:
     std: Sequence[float]
 
     def __call__(self, samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        unreadable = [error for sample in samples for error in sample["unreadable"]]
-        good = [sample for sample in samples if sample["images"]]
-        if not good:
-            raise UserError(f"No image of a batch of {len(samples)} studies can be read. The first: {unreadable[0]}")
+        good, unreadable = readable(samples)
         longest = max(len(sample["input_ids"]) for sample in good)
         input_ids = torch.full((len(good), longest), self.pad)
         labels = torch.full((len(good), longest), IGNORED)

@@ -6,15 +6,14 @@ import functools
 import json
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
-import numpy as np
 import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessorList, PreTrainedTokenizerFast
 
-from benchmark import contracts
 from benchmark.contracts import Dataset, Example, TrainingJob
 from benchmark.errors import UserError, unknown
 from benchmark.images import Geometry
@@ -23,11 +22,12 @@ from benchmark.schema import GenerationSettings, Report, Study
 from ._captioner import Captioner
 from ._checkpoints import finished
 from ._data import Augmentation, Collate, ReportDataset, study_pictures
+from ._examples import open_images, with_text
 from ._optimizer import step_adam
 from ._sampling import SeededSampling
 from ._text import report_text
 from ._tokenizer import encode, load_tokenizer
-from ._training import fit
+from ._training import TrainedModel, fit
 from ._vision_gpt2 import create_backbone, load_strict, pixels
 from ._words import word_tokenizer
 
@@ -39,7 +39,7 @@ NETWORK_OPTIONS = (
 OPTIMIZERS = ("adamw", "step-adam")
 
 
-class ImageToText(contracts.Model):
+class ImageToText(TrainedModel):
     """A model whose network is a `Captioner` and whose words are R2Gen's.
 
     Options read, besides those of `_training.fit` and the network's own: `section` (what is written: `findings`, or
@@ -75,17 +75,20 @@ class ImageToText(contracts.Model):
         options = job.options
         if options["optimizer"] not in OPTIMIZERS:
             raise unknown("optimizer", options["optimizer"], OPTIMIZERS)
-        texts = {name: _texts(getattr(job, name), options["section"]) for name in ("train", "validation")}
-        examples = {name: _with_text(getattr(job, name), texts[name], name, job) for name in texts}
-        read = _open_images(job, [e.study for chosen in examples.values() for e, _ in chosen])
-        tokenizer = cls.make_tokenizer(job, [text for _, text in examples["train"]])
+        if options["section"] not in SECTIONS:
+            raise unknown("section", options["section"], SECTIONS)
+        text, wanted = SECTIONS[options["section"]]
+        examples = {name: with_text(getattr(job, name), name, job, text, wanted) for name in ("train", "validation")}
+        geometry = Geometry(options["image_size"], options["keep_aspect"])
+        read = open_images(job, [e.study for chosen in examples.values() for e in chosen], geometry, options["views"])
+        tokenizer = cls.make_tokenizer(job, list(map(text, examples["train"])))
         model = cls.build(job, len(tokenizer))
         augmentation = Augmentation(*(options[key] for key in ("degrees", "shift", "scale", "contrast")))
 
         def dataset(name: str, augmentation: Augmentation) -> ReportDataset:
             return ReportDataset(
-                studies=[e.study for e, _ in examples[name]],
-                token_ids=[encode(tokenizer, text, options["max_tokens"]) for _, text in examples[name]],
+                studies=[example.study for example in examples[name]],
+                token_ids=[encode(tokenizer, text(example), options["max_tokens"]) for example in examples[name]],
                 read=read,
                 views=options["views"],
                 seed=job.seed,
@@ -99,6 +102,7 @@ class ImageToText(contracts.Model):
             validation=dataset("validation", Augmentation()),
             collate=Collate(tokenizer.pad_token_id, model.config.mean, model.config.std),
             save_more=tokenizer.save_pretrained,
+            as_model=lambda network: cls(cast(Captioner, network), tokenizer, job.preset),
             optimizer=functools.partial(step_adam, options=options) if options["optimizer"] == "step-adam" else None,
         )
 
@@ -147,8 +151,8 @@ class ImageToText(contracts.Model):
     def generate(self, studies: Sequence[Study], settings: GenerationSettings, seeds: Sequence[int]) -> list[Report]:
         """Greedy, beam or seeded sampling from each study's first view, or as many as the model was trained on.
 
-        A view that cannot be read is left out, and is its study's error where there is no other. Texts end at the
-        model's `max_tokens` where that is smaller than `max_new_tokens`. Raises UserError for sampling with beams.
+        A view that cannot be read is left out and named, and is its study's error where there is no other. Texts end at
+        the model's `max_tokens` where that is smaller than `max_new_tokens`. Raises UserError for sampling with beams.
         """
         if settings.do_sample and settings.num_beams > 1:
             raise UserError("Sampling and beam search exclude each other: set num_beams to 1, or do_sample to false.")
@@ -165,7 +169,8 @@ class ImageToText(contracts.Model):
                 settings,
                 [seeds[i] for i in seen],
             )
-            reports |= dict(zip(seen, map(self._report, generated), strict=True))
+            for i, ids in zip(seen, generated, strict=True):
+                reports[i] = replace(self._report(ids), unread=tuple(pictures[i].errors))
         return [reports[i] for i in range(len(studies))]
 
     def _generate(
@@ -217,42 +222,15 @@ class ImageToText(contracts.Model):
         }
 
 
-def _texts(examples: Sequence[Example], section: str) -> list[str]:
-    """What the model is to write about each example; empty where the report lacks it."""
-    if section == "report":
-        return [report_text(example) for example in examples]
-    if section == "findings":
-        return [example.reference.findings for example in examples]
-    raise unknown("section", section, ("findings", "report"))
+def _findings(example: Example) -> str:
+    return example.reference.findings
 
 
-def _with_text(
-    examples: Sequence[Example], texts: Sequence[str], name: str, job: TrainingJob
-) -> list[tuple[Example, str]]:
-    """The examples whose report has what is to be written, with that; says how many have not."""
-    chosen = [(example, text) for example, text in zip(examples, texts, strict=True) if text.strip()]
-    wanted = "findings" if job.options["section"] == "findings" else "findings or an impression"
-    if not chosen:
-        raise UserError(f"No report of the {name} split has {wanted}.")
-    if missing := len(examples) - len(chosen):
-        job.report(f"Left out of {name}: {missing} studies whose report has no {wanted}.")
-    return chosen
-
-
-def _open_images(job: TrainingJob, studies: Sequence[Study]) -> Callable[[Path], np.ndarray]:
-    """The job's way to the views of these studies, once it is sure that some can be read: a wrong folder should show
-    at once.
-    """
-    options = job.options
-    if options["views"] < 1:
-        raise UserError(f"views is {options['views']}; a study's report needs at least one image.")
-    geometry = Geometry(options["image_size"], options["keep_aspect"])
-    first = [study_pictures(study, options["views"], geometry.read) for study in studies[:20]]
-    if not any(pictures.images for pictures in first):
-        raise UserError(
-            f"No image of the first {len(first)} training studies can be read. The first: {first[0].errors[0]}"
-        )
-    return job.images([view.path for study in studies for view in study.views[: options["views"]]], geometry)
+SECTIONS: Mapping[str, tuple[Callable[[Example], str], str]] = {
+    "report": (report_text, "findings or an impression"),
+    "findings": (_findings, "findings"),
+}
+"""What a model may write: from an example to the text, and what that is called."""
 
 
 def _read_config(checkpoint: Path, kind: str) -> Mapping[str, Any]:

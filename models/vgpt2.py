@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
-import numpy as np
 import torch
 from torch import Tensor
 from transformers import GenerationConfig, GPT2Config, LogitsProcessorList, PreTrainedTokenizerFast
 
-from benchmark.contracts import Dataset, Example, TrainingJob
+from benchmark.contracts import Dataset, TrainingJob
 from benchmark.errors import UserError
 from benchmark.images import Geometry
 from benchmark.schema import PRECISIONS, GenerationSettings, Report, Study
@@ -22,6 +21,7 @@ from ._adapters import merge_adapters
 from ._checkpoints import finished
 from ._data import Augmentation, Collate, Pictures, ReportDataset, study_pictures
 from ._decoding import Decoder, Writer
+from ._examples import open_images, with_text
 from ._original import PROMPT, from_original
 from ._sampling import SeededSampling
 from ._text import indication_text, report_text
@@ -83,8 +83,9 @@ class Model(TrainedModel):
             job.report(f"{job.output} holds a finished training.")
             return
         options = job.options
-        examples = {name: _with_text(getattr(job, name), name, job) for name in ("train", "validation")}
-        read = _open_images(job, [e.study for chosen in examples.values() for e in chosen])
+        examples = {name: with_text(getattr(job, name), name, job) for name in ("train", "validation")}
+        geometry = Geometry(options["image_size"], options["keep_aspect"])
+        read = open_images(job, [e.study for chosen in examples.values() for e in chosen], geometry, options["views"])
         texts = {name: [report_text(e) for e in chosen] for name, chosen in examples.items()}
         if options["decoder"]:
             tokenizer = pretrained_tokenizer(options["decoder"])
@@ -295,32 +296,6 @@ def _beginning(tokenizer: PreTrainedTokenizerFast, config: VisionGPT2Config, stu
         return []
     given = indication_text(study) if config.indication_tokens else ""
     return beginning(tokenizer, given, config.indication_tokens)
-
-
-def _with_text(examples: Sequence[Example], name: str, job: TrainingJob) -> list[Example]:
-    """The examples whose report has findings or impression; says how many have not."""
-    chosen = [example for example in examples if report_text(example)]
-    if not chosen:
-        raise UserError(f"No report of the {name} split has findings or an impression.")
-    if missing := len(examples) - len(chosen):
-        job.report(f"Left out of {name}: {missing} studies whose report has neither findings nor impression.")
-    return chosen
-
-
-def _open_images(job: TrainingJob, studies: Sequence[Study]) -> Callable[[Path], np.ndarray]:
-    """The job's way to the views of these studies, once it is sure that some can be read: a wrong folder should show
-    at once.
-    """
-    options = job.options
-    if options["views"] < 1:
-        raise UserError(f"views is {options['views']}; a study's report needs at least one image.")
-    geometry = Geometry(options["image_size"], options["keep_aspect"])
-    first = [study_pictures(study, options["views"], geometry.read) for study in studies[:20]]
-    if not any(pictures.images for pictures in first):
-        raise UserError(
-            f"No image of the first {len(first)} training studies can be read. The first: {first[0].errors[0]}"
-        )
-    return job.images([view.path for study in studies for view in study.views[: options["views"]]], geometry)
 
 
 def _build(job: TrainingJob, tokenizer: PreTrainedTokenizerFast) -> VisionGPT2:

@@ -30,6 +30,7 @@ Words = Annotated[
     typer.Option("--tokenizer", help="Of released weights: folder or hub id of a tokenizer, or file of a vocabulary."),
 ]
 Preset = Annotated[str | None, typer.Option("--preset", help="See `bench models NAME`; else what fits the data set.")]
+Changes = Annotated[list[str] | None, typer.Option("--set", help="key=value in place of a preset's value.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N studies; kept off leaderboards.")]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1, mps; else the best there is.")]
 Processes = Annotated[

@@ -12,6 +12,7 @@ from benchmark import config, launch, processes
 from benchmark.cli._app import app, end
 from benchmark.cli._options import (
     AsJson,
+    Changes,
     CheckpointPath,
     DataOptions,
     Device,
@@ -43,7 +44,7 @@ def train(
     model: ModelName,
     source: DataOptions,
     preset: Preset = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="key=value in place of a preset's value.")] = None,
+    changes: Changes = None,
     seed: Annotated[int, typer.Option("--seed", help="Seed of training.")] = 0,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Delete what an earlier training left and begin anew.")
@@ -71,7 +72,7 @@ def train(
     say(f"Preset: {chosen} ({'as named' if preset else f'default for {data.name}'}).")
     options = training.all_options(plugin, chosen)
     overrides = training.check_overrides(options, training.read_values(settings_file)) if settings_file else {}
-    overrides |= training.parse_overrides(options, settings or [])
+    overrides |= training.parse_overrides(options, changes or [])
     recipe = training.Recipe(model, chosen, data.name, seed, overrides)
     chosen_device = evaluate.choose_device(device) if plugin.NEEDS_IMAGES else "cpu"
     if search is None:
@@ -94,6 +95,7 @@ def evaluate_command(
     checkpoint: CheckpointPath = None,
     tokenizer: Words = "",
     preset: Preset = None,
+    changes: Changes = None,
     limit: Limit = None,
     seed: GenerationSeed = 0,
     control: Control = "",
@@ -115,8 +117,8 @@ def evaluate_command(
         return
     data = processes.first_before_others(source.open)
     selection = evaluate.select(data, split, limit)
-    options: dict[str, Any] = {"checkpoint": checkpoint, "words": tokenizer, "preset": preset, "seed": seed}
-    options["device"] = device
+    options: dict[str, Any] = {"checkpoint": checkpoint, "words": tokenizer, "preset": preset}
+    options |= {"changes": changes or [], "seed": seed, "device": device}
     folder = evaluate.write_reports(model, data, selection, settings, results, control=control, **options)
     if not processes.first():
         return
@@ -138,6 +140,7 @@ def generate(
     checkpoint: CheckpointPath = None,
     tokenizer: Words = "",
     preset: Preset = None,
+    changes: Changes = None,
     limit: Limit = None,
     seed: GenerationSeed = 0,
     control: Control = "",
@@ -148,8 +151,8 @@ def generate(
     from benchmark import evaluate, loose
 
     settings, results = decoding.settings(MODELS.load(model)), config.results_folder()
-    options: dict[str, Any] = {"checkpoint": checkpoint, "words": tokenizer, "preset": preset, "seed": seed}
-    options["device"] = device
+    options: dict[str, Any] = {"checkpoint": checkpoint, "words": tokenizer, "preset": preset}
+    options |= {"changes": changes or [], "seed": seed, "device": device}
     if launch.in_processes(nproc, device):
         return
     if images is not None:
