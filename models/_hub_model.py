@@ -38,7 +38,7 @@ from ._hub_network import (
 )
 from ._sampling import SeededSampling
 from ._text import report_text
-from ._training import DEFAULTS, TrainedModel, fit
+from ._training import TrainedModel, fit
 from ._vision_gpt2 import quiet
 
 CARD = "hub.json"
@@ -64,6 +64,8 @@ HUB_OPTIONS: Mapping[str, Any] = {
     "lora_dropout": 0.05,
     "lora_targets": "all-linear",
     "gradient_checkpointing": False,
+    # Convolutions are a small part of these networks, and neither weights of four bits nor safetensors take the layout.
+    "channels_last": False,
     "label_smoothing": 0.0,
     "learning_rate": 2e-4,
     "weight_decay": 0.01,
@@ -115,8 +117,6 @@ class HubModel(TrainedModel):
 
     NAME: ClassVar[str]
     ZERO_SHOT = frozenset({"zero-shot"})
-    # Convolutions are a small part of these networks, and weights of four bits cannot be laid out anew.
-    DEFAULTS: ClassVar[Mapping[str, Any]] = {**DEFAULTS, "channels_last": False}
 
     def __init__(self, network: Any, parts: Parts, inputs: Inputs, card: Card):
         self.network = network.eval()

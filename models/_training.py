@@ -38,7 +38,7 @@ from ._selection import Selection
 from ._trainer import ReportTrainer
 from ._vision_gpt2 import quiet
 
-__all__ = ["DEFAULTS", "TrainedModel", "finished", "fit"]
+__all__ = ["TrainedModel", "finished", "fit"]
 
 HALVED = "halved.json"
 """How often the batch was halved because memory ran out."""

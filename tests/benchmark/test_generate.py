@@ -202,7 +202,7 @@ def test_the_record_holds_what_identifies_the_run(tmp_path):
     record = json.loads(folder.record.read_text())
     expected = {"model": "echo", "preset": "default", "checkpoint": "c0", "dataset": "data", "split": "test",
                 "fingerprint": "f0", "seed": 3, "control": "shuffle", "dataset_version": "7", "root": "/x",
-                "may_leave": [], "card": {"parameters": 0}}  # fmt: skip
+                "may_leave": [], "card": {"parameters": 0, "precision": "fp32"}}  # fmt: skip
     assert {key: record[key] for key in expected} == expected
     assert record["settings"] == to_dict(SETTINGS)
     assert record["run_id"] == folder.path.name == plan(control="shuffle", seed=3).run_id

@@ -231,7 +231,7 @@ def test_phantom_pictures_come_out_as_before(tmp_path):
 def film(tmp_path_factory) -> Path:
     """A JPEG of 2,500 × 3,000 pixels with edges, thin lines and fine noise."""
     folder = tmp_path_factory.mktemp("film")
-    return data._make_films(folder, 1, 2500, 3000)[0]
+    return data.make_films(folder, 1, 2500, 3000)[0]
 
 
 @pytest.mark.parametrize("size", [96, 160, 224, 256, 384, 448, 512])

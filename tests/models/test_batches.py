@@ -50,3 +50,10 @@ def test_buckets_hold_texts_of_like_length_in_an_order_of_their_own_each_epoch()
         return sum(max(lengths[i] for i in batch) * len(batch) for batch in batches) / sum(lengths)
 
     assert padding(order(0)) < 1.1 < 1.3 < padding(shuffled(203, 1)(0))
+
+
+def test_the_order_of_an_epoch_is_its_own_and_the_seed_s():
+    orders = [_batches.shuffled(10, seed)(epoch) for seed, epoch in ((3, 0), (3, 1), (4, 0))]
+    assert all(sorted(order) == list(range(10)) for order in orders)
+    assert orders[0] != orders[1] and orders[0] != orders[2]
+    assert _batches.shuffled(10, 3)(1) == orders[1]

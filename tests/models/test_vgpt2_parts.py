@@ -59,16 +59,6 @@ def test_a_position_code_tells_positions_apart():
     assert torch.cdist(code, code).fill_diagonal_(1).min() > 0.1
 
 
-def test_the_order_of_an_epoch_is_its_own():
-    sampler = _data.EpochSampler(10, seed=3)
-    first = list(sampler)
-    sampler.epoch = 1
-    second = list(sampler)
-    assert {epoch for epoch, _ in second} == {1}
-    assert sorted(i for _, i in first) == sorted(i for _, i in second) == list(range(10))
-    assert [i for _, i in first] != [i for _, i in second]
-
-
 def test_an_incomplete_step_checkpoint_is_not_used(tmp_path):
     for step, complete in ((90, True), (100, True), (110, False)):
         (tmp_path / f"checkpoint-{step}").mkdir()
