@@ -53,7 +53,7 @@ def test_buckets_hold_texts_of_like_length_in_an_order_of_their_own_each_epoch()
 
 
 def test_the_order_of_an_epoch_is_its_own_and_the_seed_s():
-    orders = [_batches.shuffled(10, seed)(epoch) for seed, epoch in ((3, 0), (3, 1), (4, 0))]
+    orders = [shuffled(10, seed)(epoch) for seed, epoch in ((3, 0), (3, 1), (4, 0))]
     assert all(sorted(order) == list(range(10)) for order in orders)
     assert orders[0] != orders[1] and orders[0] != orders[2]
-    assert _batches.shuffled(10, 3)(1) == orders[1]
+    assert shuffled(10, 3)(1) == orders[1]
