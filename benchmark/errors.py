@@ -14,6 +14,10 @@ class ImageError(UserError):
     """An image file that cannot be used; the message is one sentence that names the file."""
 
 
+class Busy(UserError):
+    """Another process is at it."""
+
+
 class Diverged(UserError):
     """A training whose loss is no longer a number."""
 

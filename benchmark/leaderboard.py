@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark import pairs
+from benchmark import pairs, seeds
 from benchmark.errors import UserError
 from benchmark.ranking import RANKED_BY, Row, group, ranked
 from benchmark.schema import SECTIONS
@@ -29,6 +29,7 @@ METRICS = (
     "cider",
     "bertscore_f1",
 )
+LABELS = ("label_f1_macro_14", "label_f1_micro_14")
 ONE_REPORT = 0.99
 """A model whose commonest report has this share of all writes the same report for every image."""
 
@@ -50,6 +51,8 @@ AFTER_METRICS = (
     "commonest_share",
     "ended_share",
     *TRUTH,
+    "seeds",
+    *(f"{key}_{kind}" for key in (*METRICS, *LABELS) for kind in ("mean", "deviation")),
     *FACTS,
     "note",
     "fingerprint",
@@ -112,8 +115,11 @@ def read_board(folder: Path) -> Board:
     scored = {key for e in shown for section in e["sections"].values() for key in section["metrics"]}
     metrics = (*METRICS, *sorted(scored - set(METRICS)))
     systems = [e for e in shown if not e["control"]]
+    spread = seeds.spread(systems, (*METRICS, *LABELS))
     rows = [
-        _row(e, name, metrics, newest, controls.get(_identity(e)), tests) for e in systems for name in e["sections"]
+        {**_row(e, name, metrics, newest, controls.get(_identity(e)), tests), **spread[e["run_id"], name]}
+        for e in systems
+        for name in e["sections"]
     ]
     return Board(folder.name, ranked(rows, tests), metrics, len(entries) - len(shown), systems)
 
@@ -279,6 +285,17 @@ TRUTHS = {
     "preset": "preset",
     **dict(zip(TRUTH, ("found", "side", "lobe", "severity", "invented a report"), strict=True)),
 }
+SEEDS = {
+    "bleu_1": "BLEU-1",
+    "bleu_4": "BLEU-4",
+    "meteor": "METEOR",
+    "rouge_l": "ROUGE-L",
+    "bertscore_f1": "BERTScore",
+    "cider": "CIDEr",
+    "label_f1_macro_14": "label F1, macro",
+    "label_f1_micro_14": "label F1, micro",
+}
+"""Of the table of several trainings."""
 ABOUT_MODELS = (
     "views, besides: what a model was given of a study, images and texts. written, trained on: a submitted model's "
     "reports came from elsewhere, and its card says what it declares. s a report, peak MB: on the hardware of its run."
@@ -315,6 +332,25 @@ def model_rows(board: Board, columns: Mapping[str, str]) -> list[dict[str, str]]
     return [{heading: _shown(row, column) for column, heading in columns.items()} for row in kept]
 
 
+def seed_rows(board: Board, section: str) -> list[dict[str, str]]:
+    """Mean ± deviation of the configurations that were trained with several seeds, best first, keyed by heading."""
+    several = [row for row in board.rows if row["section"] == section and f"{RANKED_BY}_mean" in row]
+    ordered = sorted(several, key=lambda row: -row[f"{RANKED_BY}_mean"])
+    told = {
+        (row["model"], row["preset"], row[f"{RANKED_BY}_mean"]): {
+            **{column: str(row[column]) for column in ("model", "preset", "seeds")},
+            **{heading: _mean_and_deviation(row, key) for key, heading in SEEDS.items()},
+        }
+        for row in ordered
+    }
+    return list(told.values())
+
+
+def _mean_and_deviation(row: Row, key: str) -> str:
+    mean = row.get(f"{key}_mean")
+    return "" if mean is None else f"{mean:.3f} ± {row[f'{key}_deviation']:.3f}"
+
+
 def place(row: Mapping[str, Any]) -> str:
     """A row's rank as people read it: `?` where it was not tested, a dash where it is not ranked."""
     if row["rank"] is None:
@@ -345,6 +381,9 @@ def to_markdown(board: Board) -> str:
             lines += [f"## {section}", "", *_markdown_table(SHOWN, rows)]
             signatures = sorted({f"`{row['signature']}`" for row in board.rows if row["section"] == section})
             lines += ["", f"Signature: {', '.join(signatures)}", ""]
+        if trained := seed_rows(board, section):
+            lines += [f"### {section}, over training seeds", "", "Mean ± standard deviation.", ""]
+            lines += [*_markdown_table(dict(zip(trained[0], trained[0], strict=True)), trained), ""]
     for title, columns, words in PER_MODEL:
         rows = model_rows(board, columns)
         if rows:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.errors import UserError
+from benchmark.errors import Busy, UserError
 from benchmark.schema import SCHEMA, Prediction, prediction_from_dict, to_dict
 
 
@@ -62,7 +62,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def exclusive(folder: Path, doing: str) -> Iterator[None]:
-    """Hold a folder for one process. Raises UserError where another has it; a killed process lets go by itself."""
+    """Hold a folder for one process. Raises Busy where another has it; a killed process lets go by itself."""
     from filelock import FileLock, Timeout
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,7 @@ def exclusive(folder: Path, doing: str) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        raise UserError(f"Another process is {doing} in {folder}. Wait for it to end, or stop it.") from None
+        raise Busy(f"Another process is {doing} in {folder}. Wait for it to end, or stop it.") from None
     try:
         yield
     finally:

@@ -33,6 +33,7 @@ from benchmark.cli._options import (
 from benchmark.cli._tables import print_board
 from benchmark.cli.runs import conclude
 from benchmark.console import say, table
+from benchmark.errors import UserError
 from benchmark.registry import MODELS
 
 Control = Annotated[str, typer.Option("--control", help="shuffle or blank: what the scores lose without the image.")]
@@ -164,6 +165,51 @@ def generate(
     folder = evaluate.write_reports(model, data, selection, settings, results, control=control, **options)
     say(f"Run: {folder.path}")
     end(0 if not processes.first() else _report_errors(folder) + selection.n_damaged)
+
+
+@app.command("sweep")
+@grouped
+def sweep_command(
+    models: Annotated[
+        list[str], typer.Argument(help="Names from `bench models`; `baselines` for all that ignore images.")
+    ],
+    source: DataOptions,
+    seeds: Annotated[str, typer.Option("--seeds", help="Of training, divided by commas.")] = "0",
+    splits: Annotated[str, typer.Option("--splits", help="Divided by commas.")] = "val",
+    preset: Preset = None,
+    changes: Changes = None,
+    device: Device = None,
+    bertscore_encoder: Encoder = "",
+    bertscore_precision: Precision = "fp32",
+) -> None:
+    """Train several models with several seeds, evaluate them (also on shuffled images), write the leaderboards.
+
+    What is done already is not done again, and several processes may share one sweep.
+    """
+    from benchmark import leaderboard as boards
+    from benchmark.contracts import MetricContext
+    from benchmark.quickstart import baselines
+    from benchmark.sweep import sweep
+
+    if not all(seed.strip().isdecimal() for seed in seeds.split(",")):
+        raise UserError(f"--seeds takes numbers divided by commas, such as 0,1,2, not '{seeds}'.")
+    results = config.results_folder()
+    names = [each for name in models for each in (baselines() if name == "baselines" else [name])]
+    found = sweep(
+        source.open(),
+        list(dict.fromkeys(names)),
+        results,
+        seeds=[int(seed) for seed in seeds.split(",")],
+        splits=[split.strip() for split in splits.split(",")],
+        preset=preset,
+        changes=changes or [],
+        context=MetricContext(encoder=bertscore_encoder, extra={"bertscore_precision": bertscore_precision}),
+        device=device,
+    )
+    for board in boards.boards(results):
+        if board.name in found:
+            print_board(board)
+            say(f"Wrote {results / board.name}.csv and .md")
 
 
 @app.command()

@@ -69,7 +69,8 @@ MAY_IMPORT = {
     "scored_runs": f"{RECORDS} store provenance",
     "published": RECORDS,
     "ranking": "schema statistics pairs",
-    "leaderboard": f"{RECORDS} store pairs ranking",
+    "seeds": "provenance",
+    "leaderboard": f"{RECORDS} store pairs ranking seeds",
     "sites": f"{RECORDS} leaderboard",
     # Stages put together.
     "opening": f"{TOOLS} store provenance",
@@ -84,7 +85,8 @@ MAY_IMPORT = {
     "submit": f"{TOOLS} store licence novelty sections provenance protocols predictions_in matching evaluate",
     "cards": f"{TOOLS} hub",
     "loose": f"{TOOLS} store generate train evaluate",
-    "quickstart": f"{TOOLS} train score leaderboard opening evaluate compare",
+    "sweep": f"{TOOLS} train score leaderboard evaluate compare",
+    "quickstart": f"{TOOLS} opening sweep",
     "compare": f"{TOOLS} store licence score statistics pairs paired scored_runs leaderboard",
     "fetch": f"{TOOLS} hub annotators protocols",
     "doctor": f"{TOOLS} provenance java hub fetch",
@@ -93,7 +95,8 @@ MAY_IMPORT = {
     "site": f"{RECORDS} console contracts store licence novelty images statistics pairs published leaderboard labeler "
     "scored_runs evaluate rescore",
     "cli": f"{TOOLS} store licence inspection site rexrank leaderboard opening evaluate train rescore loose quickstart "
-    "cards protocols doctor speed fetch hub labeler compare scored_runs published submit slices sites search launch",
+    "cards protocols doctor speed fetch hub labeler compare scored_runs published submit slices sites search launch "
+    "sweep",
     "__main__": "cli",
     # What Python code is offered.
     "api": f"{TOOLS} generate score train evaluate",

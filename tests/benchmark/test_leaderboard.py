@@ -470,3 +470,19 @@ def test_the_invented_aggregates_have_the_shape_of_real_ones():
     assert set(real) == set(invented)
     assert real["commit"] == "abc+changes"
     assert set(real["reports"]) == set(invented["reports"])
+
+
+def test_several_trainings_are_shown_with_mean_and_deviation(tmp_path):
+    for seed, cider in enumerate((0.4, 0.6)):
+        trained = {"seed": seed, "options": {"layers": 2}, "dataset": {"name": "phantom", "version": "1.0"}}
+        name = f"tiny-phantom-{seed}"
+        put(tmp_path, aggregate(run_id=f"r{seed}", cider=cider, checkpoint_name=name, trained_on=trained))
+    put(tmp_path, aggregate("best-constant", "c", 0.1))
+    found = board(tmp_path)
+    rows = {row["run_id"]: row for row in found.rows}
+    assert [rows[run]["seeds"] for run in ("r0", "r1", "c")] == [2, 2, 1]
+    assert rows["r0"]["cider_mean"] == rows["r1"]["cider_mean"] == pytest.approx(0.5)
+    assert "cider_mean" not in rows["c"]
+    (shown,) = leaderboard.seed_rows(found, "findings")
+    assert (shown["model"], shown["seeds"], shown["CIDEr"]) == ("vgpt2", "2", "0.500 ± 0.141")
+    assert "| vgpt2 | tiny | 2 |" in leaderboard.to_markdown(found)
