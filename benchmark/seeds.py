@@ -32,7 +32,7 @@ def _of_section(sections: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> d
     """Nothing where the values are of unlike signatures, or of one training."""
     if len(sections) < 2 or len({section.get("signature") for section in sections}) > 1:
         return {}
-    found = {}
+    found: dict[str, float] = {}
     for key in keys:
         values = [section["metrics"].get(key, {}).get("value") for section in sections]
         if None not in values:
