@@ -64,7 +64,7 @@ TINY: Mapping[str, Any] = {
     "warmup": 0.1,
     "clip": 1.0,
     "batch_size": 16,
-    "epochs": 5,
+    "epochs": 3,
     "save_every": 100,
     "workers": 0,
     "degrees": 3.0,
