@@ -360,6 +360,8 @@ class Metric(ABC):
     """False for a metric that only those protocols use that name it."""
     FETCH: ClassVar[tuple[str, ...]] = ()
     """What it reads from the hub, by the names of `bench fetch`, where a protocol does not name another model."""
+    PARALLEL: ClassVar[bool] = False
+    """True where all cores work for it. Such a metric runs last, when what others started beside it is done."""
 
     def __init__(self, context: MetricContext = MetricContext()):
         self.context = context

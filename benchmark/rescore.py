@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmark import aggregates, evaluate, matching, opening, predictions_in, provenance, slices
 from benchmark.console import progress, say
-from benchmark.contracts import Dataset, MetricContext
+from benchmark.contracts import Dataset, Metric, MetricContext
 from benchmark.errors import UserError
 from benchmark.matching import Row
 from benchmark.predictions_in import Text, Texts
@@ -166,12 +166,14 @@ def _score(hypotheses: Texts, references: _References, order: Order) -> dict[str
         matching.match(hypotheses, references.rows(protocol), references.known, references.canonical, order.missing)
         for protocol in chosen
     ]
+    # All made before any is used: metrics that live at a time share Java and the encoder.
+    metrics = [protocol.metrics(order.context) for protocol in chosen]
     found = {
         protocol.name: {
             "section": references.section(protocol),
-            **_scored(protocol, pairs, references.section(protocol), references.slices, order),
+            **_scored(protocol, pairs, references, order, its),
         }
-        for protocol, pairs in zip(chosen, matched, strict=True)
+        for protocol, pairs, its in zip(chosen, matched, metrics, strict=True)
     }
     refusals = [scored["refused"] for scored in found.values()]
     if all(refusals):
@@ -203,11 +205,11 @@ def _written(text: Text | None, section: str, protocol: Protocol) -> str:
 
 
 def _scored(
-    protocol: Protocol, pairs: matching.Pairs, section: str, slices: Sequence[Slice], order: Order
+    protocol: Protocol, pairs: matching.Pairs, references: _References, order: Order, metrics: Sequence[Metric]
 ) -> dict[str, Any]:
     from benchmark import score
 
-    metrics = protocol.metrics(order.context)
+    section = references.section(protocol)
     further = score.extra_metrics(order.context, order.extra, metrics)
     with progress(f"{protocol.name}: scoring", len(metrics) + len(further)) as advance:
         scored = score.score_pairs(
@@ -218,7 +220,7 @@ def _scored(
             protocol=protocol,
             metrics=metrics,
             extra=further,
-            slices=slices,
+            slices=references.slices,
             progress=advance,
         )
     return {"policy": pairs.counts(order.missing), "refused": scored.refused, **scored.to_dict()}

@@ -217,11 +217,12 @@ def score_pairs(
     written = [hypotheses[i] for i in kept]
     texts = _Texts(written, [references[i] for i in kept], protocol)
     results: dict[Metric, _Result] = {}
-    for metric in every:
+    for metric in sorted(every, key=lambda metric: metric.PARALLEL):
         results[metric] = _run(metric, texts)
         if progress is not None:
             progress(1)
 
+    results = {metric: results[metric] for metric in every}
     by_metric = {metric: result.rows for metric, result in results.items() if result.rows is not None}
     groups = [np.array([n for n, i in enumerate(kept) if study_ids[i] in each.studies], int) for each in slices]
     found, *sliced = grouped.score(by_metric, [patients[i] for i in kept], groups, draws, seed)

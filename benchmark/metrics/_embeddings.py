@@ -52,23 +52,26 @@ class Embedder:
         special = {tokenizer.cls_token_id, tokenizer.sep_token_id}  # These stand in every text and weigh nothing.
         # Texts of one length together, so that little is padded.
         ordered = sorted(tokens, key=lambda text: (len(tokens[text]), text))
-        kind = self._device.partition(":")[0]
-        size = BATCH.get(kind, BATCH_ELSEWHERE)
+        size = BATCH.get(self._device.partition(":")[0], BATCH_ELSEWHERE)
         found: dict[str, Embedded] = {}
-        # Autocast rounds the weights once for all batches of one context, though not in inference mode.
-        with torch.no_grad(), torch.autocast(kind, torch.bfloat16, enabled=self._precision == "bf16"):
-            for start in range(0, len(ordered), size):
-                batch = ordered[start : start + size]
-                padded, _, mask = padding([tokens[text] for text in batch], tokenizer.pad_token_id)
-                states = model(padded.to(self._device), attention_mask=mask.to(self._device))[0].float().cpu()
-                for text, embedding in zip(batch, states, strict=True):
-                    weights = torch.tensor([float(token not in special) for token in tokens[text]])
-                    found[text] = embedding[: len(weights)], weights
+        for start in range(0, len(ordered), size):
+            batch = ordered[start : start + size]
+            padded, _, mask = padding([tokens[text] for text in batch], tokenizer.pad_token_id)
+            with torch.inference_mode():
+                embeddings = model(padded.to(self._device), attention_mask=mask.to(self._device))[0].cpu()
+            for text, embedding in zip(batch, embeddings, strict=True):
+                weights = torch.tensor([float(token not in special) for token in tokens[text]])
+                found[text] = embedding[: len(weights)], weights
         return found
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
-        return self._encoder.load(self._layer, self._device)
+        model, tokenizer = self._encoder.load(self._layer, self._device)
+        if self._precision == "bf16":
+            from benchmark.metrics._bf16 import reduced
+
+            model = reduced(model)
+        return model, tokenizer
 
 
 _ALIVE: weakref.WeakValueDictionary[tuple[str, int, str, str], Embedder] = weakref.WeakValueDictionary()

@@ -30,13 +30,14 @@ class Metric(contracts.Metric):
     The encoder is `encoder`, a hub id whose folder `context.extra["folders"]` may name, else `context.encoder` (a
     folder or a hub id), else the MiniLM of an installed package. Its layer is `layer`, else
     `context.extra["bertscore_layer"]`, else the one that bert-score recommends for that hub id, else the last.
-    `context.extra["bertscore_precision"]` is one of PRECISIONS; with `bf16` a CPU that has instructions for it encodes
-    sooner, and means move by less than 2e-4. `rescale` makes bert-score's English baseline 0; an empty hypothesis stays
-    at 0.
+    `context.extra["bertscore_precision"]` is one of PRECISIONS; with `bf16` a processor that has instructions for it
+    encodes sooner, and means move by less than 2e-4. `rescale` makes bert-score's English baseline 0; an empty
+    hypothesis stays at 0.
     """
 
     KEYS: ClassVar[tuple[str, ...]] = ("bertscore_f1", "bertscore_p", "bertscore_r")
     INPUT: ClassVar[str] = "text"
+    PARALLEL: ClassVar[bool] = True
 
     def __init__(
         self,

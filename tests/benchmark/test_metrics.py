@@ -11,6 +11,7 @@ import pytest
 
 from benchmark import protocols, registry
 from benchmark.contracts import MetricContext, Unavailable
+from benchmark.errors import UserError
 from benchmark.metrics import _encoder, _meteor_jar
 from benchmark.metrics.bertscore import Metric as BertScore
 from benchmark.metrics.meteor import Metric as Meteor
@@ -239,8 +240,10 @@ def test_one_pair(metric):
 
 
 @every_metric
-def test_a_hypothesis_of_100_000_words(metric):
-    values = corpus(metric, ["the heart is normal " * 25_000, "no effusion"], ["the heart is normal", "no effusion"])
+def test_texts_of_100_000_words(metric):
+    """On either side, and on both."""
+    long, short = "the heart is normal " * 25_000, "the heart is normal"
+    values = corpus(metric, [long, short, long, "no effusion"], [short, long, long, "no effusion"])
     assert all(0 <= value <= 10 for value in values.values())
 
 
@@ -289,6 +292,38 @@ def test_a_process_that_dies_again_says_why(fake_jar):
     with pytest.raises(Unavailable, match="ended twice at the same report, saying: out of memory"):
         Meteor(MetricContext()).rows(["heart", "deadly"], ["heart", "heart"])
     assert fake_jar.read_text() == "2"
+
+
+def test_a_process_that_dies_between_questions(fake_jar):
+    metric = Meteor(MetricContext())
+    rows = metric.rows(["heart"] * 3, ["lungs", "heart", "lungs"])
+    process = metric._jar.start()
+    process.kill()
+    process.wait()
+    np.testing.assert_array_equal(metric.rows(["heart"] * 3, ["lungs", "heart", "lungs"]), rows)
+    assert fake_jar.read_text() == "2"
+
+
+def test_more_questions_and_answers_than_pipes_hold(fake_jar):
+    hypotheses = [f"heart {i} " * 50 for i in range(3000)]
+    assert Meteor(MetricContext()).rows(hypotheses, hypotheses).shape == (3000, 23)
+
+
+def test_java_killed_half_way_loses_nothing(meteor, tokenized, monkeypatch):
+    """The real process, killed while it answers: another is asked the rest, and the rows are the same."""
+    expected = meteor.rows(*tokenized)
+    write, killed = _meteor_jar._write, meteor._jar.start()
+
+    def write_half_and_kill(stream, questions):
+        if killed.poll() is None:
+            write(stream, questions[: len(questions) // 2])
+            killed.kill()
+        else:
+            write(stream, questions)
+
+    monkeypatch.setattr(_meteor_jar, "_write", write_half_and_kill)
+    np.testing.assert_array_equal(meteor.rows(*tokenized), expected)
+    assert killed.poll() is not None and meteor._jar.start().poll() is None
 
 
 def test_an_answer_that_is_no_statistics(fake_jar):
@@ -370,3 +405,31 @@ def test_the_layer_can_be_chosen_and_stands_in_the_signature(minilm):
     assert third.rows(["clear"], ["lungs"])[0, 0] != last.rows(["clear"], ["lungs"])[0, 0]
     with pytest.raises(Unavailable, match="has no layer 7, only 1 to 6"):
         rows_of_pair(extra={"bertscore_layer": 7})
+
+
+def test_bf16_moves_a_mean_by_less_than_its_bound_and_says_so(metrics, minilm):
+    full, reduced = metrics["bertscore"], BertScore(MetricContext(extra={"bertscore_precision": "bf16"}))
+    expected, found = (corpus(metric, HYPOTHESES, REFERENCES) for metric in (full, reduced))
+    assert found == pytest.approx(expected, abs=2e-4) and found != expected
+    assert "|precision:bf16|" in reduced.signature and "precision" not in full.signature
+    with pytest.raises(UserError, match="fp32 or bf16, not 'int8'"):
+        BertScore(MetricContext(extra={"bertscore_precision": "int8"}))
+
+
+def test_references_are_encoded_once_in_a_process(minilm, monkeypatch):
+    from benchmark.metrics import _embeddings
+
+    encoded = []
+    embed = _embeddings.Embedder.embed
+    monkeypatch.setattr(_embeddings.Embedder, "embed", lambda self, texts: encoded.extend(texts) or embed(self, texts))
+    first, second = BertScore(MetricContext()), BertScore(MetricContext())
+    first.rows(["one heart", "two lungs"], ["invented reference", "another one"])
+    second.rows(["three ribs", "two lungs"], ["invented reference", "another one"])
+    assert sorted(encoded) == sorted(
+        ["another one", "invented reference", "one heart", "three ribs", "two lungs", "two lungs"]
+    )
+    monkeypatch.setattr(_embeddings, "KEPT", 0)
+    np.testing.assert_array_equal(
+        second.rows(["four"], ["not kept"]), BertScore(MetricContext()).rows(["four"], ["not kept"])
+    )
+    assert encoded.count("not kept") == 2
