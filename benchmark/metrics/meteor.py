@@ -25,8 +25,8 @@ WEIGHTS = np.array([1.0, 0.6, 0.8, 0.6])
 """Of matches that are exact, by stem, by synonym and by paraphrase."""
 
 ALIGNED = 2000
-"""Words of a hypothesis that are aligned; the jar's time grows with their square (30 minutes at 100,000). Later words
-count as written and unmatched."""
+"""Words of a text that are aligned; the jar's time and memory grow with their square (30 minutes at 100,000). Later
+words count as written and unmatched."""
 
 LENGTH, FUNCTION = slice(0, 2), slice(2, 4)
 MATCHES = slice(4, 20)
@@ -72,9 +72,10 @@ class Metric(contracts.Metric):
         return rows if self.level == "corpus" else _mean.rows(_meteor(rows))
 
     def _statistics(self, pairs: Sequence[_pairs.Pair]) -> np.ndarray:
-        cut = [(_first_words(hypothesis, ALIGNED), reference) for hypothesis, reference in pairs]
-        rows = self._jar.statistics(cut)
-        rows[:, 0] += [max(0, hypothesis.count(" ") + 1 - ALIGNED) for hypothesis, _ in pairs]
+        rows = self._jar.statistics(
+            [(_first_words(one, ALIGNED), _first_words(other, ALIGNED)) for one, other in pairs]
+        )
+        rows[:, LENGTH] += [[max(0, text.count(" ") + 1 - ALIGNED) for text in pair] for pair in pairs]
         return rows
 
     def aggregate(self, sums: np.ndarray) -> dict[str, np.ndarray]:

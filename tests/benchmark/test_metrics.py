@@ -241,9 +241,8 @@ def test_one_pair(metric):
 
 @every_metric
 def test_texts_of_100_000_words(metric):
-    """On either side, and on both."""
     long, short = "the heart is normal " * 25_000, "the heart is normal"
-    values = corpus(metric, [long, short, long, "no effusion"], [short, long, long, "no effusion"])
+    values = corpus(metric, [long, short, "no effusion"], [short, long, "no effusion"])
     assert all(0 <= value <= 10 for value in values.values())
 
 
