@@ -7,14 +7,11 @@ for the number of attention heads, which they do not show.
 
 from __future__ import annotations
 
-import pickle
 import re
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from transformers import GPT2Config
@@ -22,6 +19,7 @@ from transformers import GPT2Config
 from benchmark.console import say
 from benchmark.errors import UserError
 
+from . import _weights_file
 from ._vision_gpt2 import VisionGPT2, VisionGPT2Config, some
 
 PROMPT = "Findings: The"
@@ -65,21 +63,7 @@ Weights = Mapping[str, tuple[str, Tensor]]
 
 def _read(path: Path) -> tuple[Weights, Any]:
     """The weights, and what the file holds under `config`."""
-    try:
-        # Scores saved beside the weights are often numpy's. Of old pickles torch warns; what it cannot read it says.
-        with torch.serialization.safe_globals(_numpy_scalars()), warnings.catch_warnings(action="ignore"):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UserError(f"No such file: {path}.") from None
-    except pickle.UnpicklingError:
-        raise UserError(
-            f"{path} is no file of weights alone: it is damaged, or holds other Python objects, which could run code "
-            "and so were not read. Save the model's state_dict() by itself."
-        ) from None
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError):
-        raise UserError(
-            f"{path} cannot be read as weights of torch: it is damaged, cut short or no such file."
-        ) from None
+    content = _weights_file.read(path)
     config = content.get("config") if isinstance(content, Mapping) else None
     while isinstance(content, Mapping) and isinstance(content.get("model"), Mapping):
         content = content["model"]
@@ -98,12 +82,6 @@ def _read(path: Path) -> tuple[Weights, Any]:
         if one not in weights and other in weights:
             weights[one] = weights[other]
     return weights, config
-
-
-def _numpy_scalars() -> list[Any]:
-    kinds = [np.float64, np.float32, np.int64, np.int32, np.bool_]
-    scalar: Any = np.float64(0).__reduce__()[0]
-    return [scalar, np.dtype, *(type(np.dtype(kind)) for kind in kinds)]
 
 
 def _told_heads(config: Any) -> int | None:

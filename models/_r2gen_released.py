@@ -8,9 +8,7 @@ show, and the vocabulary neither: it is made again from the `annotation.json` th
 from __future__ import annotations
 
 import json
-import pickle
 import re
-import warnings
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +20,7 @@ from transformers import PreTrainedTokenizerFast
 
 from benchmark.errors import UserError
 
+from . import _weights_file
 from ._captioner import Captioner
 from ._image_to_text import ImageToText
 from ._transformer import sinusoids
@@ -117,20 +116,7 @@ def from_original(model: type[R2GenFamily], path: Path | str, **shape: Any) -> C
 
 def _read(path: Path) -> dict[str, Tensor]:
     """The file's `state_dict`."""
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UserError(f"No such file: {path}.") from None
-    except pickle.UnpicklingError:
-        raise UserError(
-            f"{path} is no file of weights alone: it is damaged, or holds other Python objects, which could run code "
-            "and so were not read. Save the model's state_dict by itself, as {'state_dict': …}."
-        ) from None
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError):
-        raise UserError(
-            f"{path} cannot be read as weights of torch: it is damaged, cut short or no such file."
-        ) from None
+    content = _weights_file.read(path)
     weights = content.get("state_dict") if isinstance(content, Mapping) else None
     if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
         raise UserError(f"{path} holds no dictionary of weights under 'state_dict': it is no file of R2Gen's trainer.")
