@@ -86,7 +86,7 @@ def named_checkpoint(
 ) -> training.Checkpoint:
     """A checkpoint folder, or that of a file of released weights (`released.adopt`). Raises UserError as both do."""
     if given.is_file():
-        return released.adopt(plugin, name, given, results, words)
+        return processes.first_before_others(lambda: released.adopt(plugin, name, given, results, words))
     if words:
         raise UserError(f"--tokenizer is for files of released weights; the folder {given} holds its own.")
     return training.open_checkpoint(given, name)
