@@ -19,6 +19,11 @@ DEFAULT = "default"
 RANKING = (RANKED_BY, "bleu_4", "bleu_2")
 """By the first of these that a protocol has, its rows are ranked, else by the first of its metrics."""
 
+EXPLANATION = (
+    "The same reports under another protocol: its own cleaning, unit and metrics, so its numbers compare with nothing but "
+    "each other. Places follow the value with the interval; ?: rows were not tested against one another."
+)
+
 Entry = Mapping[str, Any]
 
 
@@ -41,7 +46,7 @@ class Table:
 
     section: str
     ranked_by: str
-    """Key of a metric; empty where there is none to rank by."""
+    """Key of a metric."""
     metrics: Sequence[str]
     """Keys of the others."""
     rows: Sequence[Row]
@@ -54,8 +59,8 @@ def tables(entries: Sequence[Entry], protocol: str) -> list[Table]:
     for section in SECTIONS:
         here = [(entry, sections(entry, protocol)[section]) for entry in entries if section in sections(entry, protocol)]
         keys = _keys([scored for _, scored in here])
-        by = next((key for key in (*RANKING, *keys) if key in keys), "")
-        if by:
+        by = next((key for key in (*RANKING, *keys) if key in keys), None)
+        if by is not None:
             rows = [_row(entry, section, scored, keys, by) for entry, scored in here]
             others = [key for key in keys if key != by]
             found.append(Table(section, by, others, ranked(rows, pairs.Pairs({}), by)))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import benchmark
-from benchmark import leaderboard, licence, novelty, published
+from benchmark import leaderboard, licence, novelty, published, spread
 from benchmark.console import progress, say
 from benchmark.errors import UserError
 from benchmark.site import boards, charts, studies
@@ -52,7 +52,7 @@ def build(results: Path, out: Path, private: bool = False, runs: int = RUNS) -> 
         written = _Writer(made)
         found = [boards.read(folder, results) for folder in folders]
         shown = {board.name: _studies(board, results, made, out, private, runs) for board in found}
-        with progress("Writing pages", sum(2 + len(board.entries) + len(board.pairs) for board in found)) as advance:
+        with progress("Writing pages", sum(_n_pages(board) for board in found)) as advance:
             for board in found:
                 _board(board, written, shown[board.name], advance)
         written.page("index.html", "index.html", root="", boards=found, explanation=leaderboard.EXPLANATION)
@@ -62,6 +62,10 @@ def build(results: Path, out: Path, private: bool = False, runs: int = RUNS) -> 
             shutil.rmtree(out)
         made.rename(out)
     return Built(out, written.n, shown)
+
+
+def _n_pages(board: BoardPages) -> int:
+    return len(board.protocols) + len(board.entries) + len(board.pairs) + 1
 
 
 class _Writer:
@@ -86,6 +90,7 @@ class _Writer:
             "p": lambda value: _number(value, "{:.4f}"),
             "percent": lambda value: _number(value, "{:.0%}"),
             "place": leaderboard.place,
+            "protocol_page": boards.protocol_page,
         }
         self._templates.globals |= {
             "made": datetime.now(UTC).strftime("%Y-%m-%d"),
@@ -105,17 +110,19 @@ def _number(value: Any, form: str) -> str:
 
 
 def _board(board: BoardPages, written: _Writer, has_studies: bool, advance: Callable[[int], None]) -> None:
-    written.page(
-        f"{board.name}/index.html",
-        "board.html",
-        root="../",
-        board=board,
-        metrics=[key for key in leaderboard.METRICS if key != leaderboard.RANKED_BY],
-        studies=has_studies,
-        explanation=leaderboard.EXPLANATION,
-        published_explanation=published.EXPLANATION,
-    )
-    advance(1)
+    for protocol in board.protocols:
+        written.page(
+            f"{board.name}/{boards.protocol_page(protocol)}",
+            "board.html",
+            root="../",
+            board=board,
+            protocol=protocol,
+            others=protocol != spread.DEFAULT,
+            studies=has_studies,
+            explanation=spread.EXPLANATION if protocol != spread.DEFAULT else leaderboard.EXPLANATION,
+            published_explanation=published.EXPLANATION,
+        )
+        advance(1)
     for run_id, entry in board.entries.items():
         written.page(
             f"{board.name}/{board.pages[run_id]}",
@@ -125,6 +132,11 @@ def _board(board: BoardPages, written: _Writer, has_studies: bool, advance: Call
             entry=entry,
             facts=_facts(entry),
             scores={section: _scores(scored) for section, scored in entry["sections"].items()},
+            protocols={
+                f"{protocol}, {section}": _scores(scored)
+                for protocol, sections in entry.get("protocols", {}).items()
+                for section, scored in sections.items()
+            },
             slices={section: boards.slice_rows(scored) for section, scored in entry["sections"].items()},
             drawn_history=boards.history(entry),
             pairs=[(pair, board.words(pair.b if pair.a == run_id else pair.a)) for pair in board.of(run_id)],
