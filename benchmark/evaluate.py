@@ -292,7 +292,7 @@ def add_protocols(folder: RunFolder, found: Mapping[str, Any], results: Path) ->
         scores = read_json(folder.scores) if folder.scores.exists() else {}
         if scores.get("predictions") != provenance.file_hash(folder.predictions):
             raise UserError(
-                f"The predictions in {folder.path} are not scored as they are now. Run `bench score {folder.path}` first."
+                f"The predictions in {folder.path} are not scored as they are now. Run `bench score {folder.path}`."
             )
         known = scores.get("protocols", {})
         scores["protocols"] = {**known, **{name: {**known.get(name, {}), **new} for name, new in found.items()}}

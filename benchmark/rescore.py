@@ -277,7 +277,9 @@ def keep_protocols(
     """Score a scored run under the order's protocols too, and keep the numbers beside its others and in its aggregate.
 
     Each protocol but the default one, whose scores a run has, scores its `sections`, as far as the run has them, or the
-    order's section alone. Kept are corpus values with intervals and signatures, no slices. Returns the content of `scores.json`, and why protocols refused.
+    order's section alone. Kept are corpus values with intervals and signatures, no slices. Returns the content of
+    `scores.json`, and why protocols refused.
+
     Raises UserError where the run's predictions are not scored as they are now, and as `score_run_under` does.
     """
     from benchmark import protocols

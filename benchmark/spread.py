@@ -20,8 +20,8 @@ RANKING = (RANKED_BY, "bleu_4", "bleu_2")
 """By the first of these that a protocol has, its rows are ranked, else by the first of its metrics."""
 
 EXPLANATION = (
-    "The same reports under another protocol: its own cleaning, unit and metrics, so its numbers compare with nothing but "
-    "each other. Places follow the value with the interval; ?: rows were not tested against one another."
+    "The same reports under another protocol: its own cleaning, unit and metrics, so its numbers compare with nothing "
+    "but each other. Places follow the value with the interval; ?: rows were not tested against one another."
 )
 
 Entry = Mapping[str, Any]
@@ -57,7 +57,9 @@ def tables(entries: Sequence[Entry], protocol: str) -> list[Table]:
     """The sections that were scored under a protocol other than `default`."""
     found = []
     for section in SECTIONS:
-        here = [(entry, sections(entry, protocol)[section]) for entry in entries if section in sections(entry, protocol)]
+        here = [
+            (entry, sections(entry, protocol)[section]) for entry in entries if section in sections(entry, protocol)
+        ]
         keys = _keys([scored for _, scored in here])
         by = next((key for key in (*RANKING, *keys) if key in keys), None)
         if by is not None:

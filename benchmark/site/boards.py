@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,28 +10,7 @@ from typing import Any
 from benchmark import leaderboard, pairs, published, spread
 from benchmark.schema import SECTIONS
 from benchmark.site import charts
-
-HEADINGS = {
-    **{f"bleu_{n}": f"BLEU-{n}" for n in range(1, 5)},
-    "meteor": "METEOR",
-    "rouge_l": "ROUGE-L",
-    "rouge_l_coco": "ROUGE-L (coco)",
-    "cider": "CIDEr",
-    "bertscore_f1": "BERTScore F1",
-    "bertscore_p": "BERTScore precision",
-    "bertscore_r": "BERTScore recall",
-}
-"""Of metrics, by key; others are shown by their key."""
-
-
-def heading(key: str) -> str:
-    """A metric's name for people."""
-    return HEADINGS.get(key, key.replace("_", " "))
-
-
-def file_name(*parts: str) -> str:
-    """A file's name that is safe in any folder and any link."""
-    return re.sub(r"[^A-Za-z0-9.-]+", "_", "-".join(parts)).lstrip(".") or "_"
+from benchmark.wording import file_name
 
 
 @dataclass(frozen=True)
@@ -117,7 +95,15 @@ def read(folder: Path, results: Path) -> BoardPages:
         ]
     tables = {name: [table for table in of_protocol if table.rows] for name, of_protocol in tables.items()}
     others = published.tables(published.of_board(published.read(results), board.name))
-    return BoardPages(board.name, {name: each for name, each in tables.items() if each}, entries, pages, _pairs(folder, entries), others, board.n_superseded)
+    return BoardPages(
+        board.name,
+        {name: each for name, each in tables.items() if each},
+        entries,
+        pages,
+        _pairs(folder, entries),
+        others,
+        board.n_superseded,
+    )
 
 
 def _table(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import benchmark
-from benchmark import leaderboard, licence, novelty, published, spread
+from benchmark import leaderboard, licence, novelty, published, spread, wording
 from benchmark.console import progress, say
 from benchmark.errors import UserError
 from benchmark.site import boards, charts, studies
@@ -84,7 +84,7 @@ class _Writer:
             lstrip_blocks=True,
         )
         self._templates.filters |= {
-            "heading": boards.heading,
+            "heading": wording.heading,
             "number": lambda value: _number(value, "{:.3f}"),
             "signed": lambda value: _number(value, "{:+.3f}"),
             "p": lambda value: _number(value, "{:.4f}"),
