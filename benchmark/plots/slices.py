@@ -16,7 +16,7 @@ from benchmark.slices import FEW
 from benchmark.wording import heading
 
 BELOW = (
-    f"In brackets the studies of a group; *: fewer than {FEW}, too few to speak, and the colours are not scaled by them. "
+    f"In brackets the studies of a group; *: fewer than {FEW}, too few to speak; the colours are not scaled by them. "
     "Empty: kept back, or without a value."
 )
 ORDER = ("labels", "finding", "view", "sex", "age", "length", "copies")

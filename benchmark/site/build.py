@@ -17,7 +17,6 @@ from benchmark.console import progress, say
 from benchmark.errors import UserError
 from benchmark.site import boards, charts, studies
 from benchmark.site.boards import BoardPages
-from benchmark.store import write_text
 
 MARK = "site.css"
 """A folder that holds this is a site, and may be replaced by a new one."""
@@ -101,7 +100,8 @@ class _Writer:
     def page(self, path: str, template: str, **content: Any) -> None:
         target = self.folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_text(target, self._templates.get_template(template).render(**content))
+        # The folder as a whole becomes visible when it is complete, so no page needs to be safe by itself.
+        target.write_text(self._templates.get_template(template).render(**content), encoding="utf-8")
         self.n += 1
 
 
