@@ -164,6 +164,27 @@ def slice_rows(scored: Mapping[str, Any]) -> list[SliceRow]:
     return [SliceRow(name, content, each) for (name, content), each in zip(slices.items(), drawn, strict=True)]
 
 
+@dataclass(frozen=True)
+class Spread:
+    """One metric of a run's section under several protocols, drawn on one scale."""
+
+    section: str
+    metric: str
+    rows: Sequence[tuple[str, Mapping[str, Any], charts.Interval | None]]
+    """Protocol, value with its interval, and the drawing."""
+
+
+def spreads(entry: Mapping[str, Any]) -> list[Spread]:
+    """What a run has under more than one protocol."""
+    found = []
+    for section in SECTIONS:
+        for key in spread.shared([entry], section):
+            values = spread.values(entry, section, key)
+            drawn = charts.intervals([(each["value"], each["low"], each["high"]) for each in values.values()])
+            found.append(Spread(section, key, list(zip(values, values.values(), drawn, strict=True))))
+    return found
+
+
 def history(entry: Mapping[str, Any]) -> charts.Curves | None:
     """Training and validation loss by epoch; None for a model without."""
     lines = {

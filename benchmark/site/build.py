@@ -137,6 +137,7 @@ def _board(board: BoardPages, written: _Writer, has_studies: bool, advance: Call
                 for protocol, sections in entry.get("protocols", {}).items()
                 for section, scored in sections.items()
             },
+            spreads=boards.spreads(entry),
             slices={section: boards.slice_rows(scored) for section, scored in entry["sections"].items()},
             drawn_history=boards.history(entry),
             pairs=[(pair, board.words(pair.b if pair.a == run_id else pair.a)) for pair in board.of(run_id)],
