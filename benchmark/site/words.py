@@ -18,12 +18,12 @@ Pieces = list[tuple[str, int]]
 _WORD = re.compile(r"\w+(?:[-.']\w+)*")
 
 
-def marked(text: str, reference: str) -> Pieces:
-    """The text in pieces. Joined they are the text."""
+def marked(text: str, reference: str, against: Sequence[Mention]) -> Pieces:
+    """The text in pieces, with what is `opposed` in it. Joined they are the text."""
     kinds = [PLAIN] * len(text)
     for begin, end in _shared(text, reference):
         kinds[begin:end] = [SHARED] * (end - begin)
-    for mention in opposed(text, reference):
+    for mention in against:
         begin, end = mention.span
         kinds[begin:end] = [OPPOSED] * (end - begin)
     pieces: Pieces = []

@@ -171,7 +171,7 @@ def test_without_scores_a_sentence(tmp_path):
     ],
 )
 def test_words_that_are_marked(text, reference, shared, opposed):
-    pieces = words.marked(text, reference)
+    pieces = words.marked(text, reference, words.opposed(text, reference))
     assert "".join(piece for piece, _ in pieces) == text
     assert [piece for piece, kind in pieces if kind == words.SHARED] == shared
     assert [piece for piece, kind in pieces if kind == words.OPPOSED] == opposed
