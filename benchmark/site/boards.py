@@ -35,7 +35,7 @@ class Test:
     """Of `paired.Test`."""
     p_holm: float
     """Corrected for all pairs of the leaderboard's section."""
-    drawn: charts.Interval | None
+    drawn: str
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class SliceRow:
 
     name: str
     content: Mapping[str, Any]
-    drawn: charts.Interval | None
+    drawn: str
 
 
 def slice_rows(scored: Mapping[str, Any]) -> list[SliceRow]:
@@ -170,7 +170,7 @@ class Spread:
 
     section: str
     metric: str
-    rows: Sequence[tuple[str, Mapping[str, Any], charts.Interval | None]]
+    rows: Sequence[tuple[str, Mapping[str, Any], str]]
     """Protocol, value with its interval, and the drawing."""
 
 

@@ -24,6 +24,8 @@ class Measured:
     pairs: int
     pages: int
     seconds: float
+    processor_s: float
+    """Of that, the time of the processor: what it takes on a machine that does nothing else."""
     first_kb: float
     """Of the first page with its style and script."""
     board_kb: float
@@ -42,9 +44,9 @@ def measure(results: Path, runs: int, scratch: Path) -> Measured:
         raise UserError(f"No scores under {results / 'scores'} yet. Run `bench eval MODEL --split val` first.")
     enlarged = scratch / "results"
     n_pairs = enlarge(results, folders[0].name, enlarged, runs)
-    began = time.perf_counter()
+    began, worked = time.perf_counter(), time.process_time()
     built = build(enlarged, scratch / "site")
-    seconds = time.perf_counter() - began
+    seconds, processor = time.perf_counter() - began, time.process_time() - worked
     shared = sum((built.folder / name).stat().st_size for name in ("site.css", "site.js"))
     weights = {path: path.stat().st_size for path in built.folder.rglob("*.html")}
     first, board = built.folder / "index.html", built.folder / folders[0].name / "index.html"
@@ -53,6 +55,7 @@ def measure(results: Path, runs: int, scratch: Path) -> Measured:
         n_pairs,
         built.n_pages,
         seconds,
+        processor,
         (weights[first] + shared) / 1000,
         (weights[board] + shared) / 1000,
         max(weights.values()) / 1000,
