@@ -44,6 +44,11 @@ def _umask() -> int:
     return mask
 
 
+def cell(text: str) -> str:
+    """A text for a CSV that people open: a spreadsheet would run one that begins with one of these as a formula."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write an object, with the schema version, as indented UTF-8 JSON; NaN is refused (ValueError)."""
     text = json.dumps({"schema": SCHEMA, **value}, indent=1, ensure_ascii=False, allow_nan=False)

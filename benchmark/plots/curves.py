@@ -21,15 +21,17 @@ def draw(words: str, history: Sequence[Row], folder: Path, name: str) -> list[Pa
     if not panels:
         return []
     with style.drawing(4.2 * len(panels) + 0.6, 3.2, len(panels)) as (figure, all_axes):
+        from matplotlib.ticker import MaxNLocator
+
         for axes, keys in zip(all_axes, panels, strict=True):
             for k, key in enumerate(keys):
                 points = [(row["epoch"], row[key]) for row in history if key in row]
                 if points:
-                    look = {"color": style.COLOURS[k % 7], "marker": style.MARKERS[k % 7], "markersize": 4}
-                    axes.plot(*zip(*points, strict=True), label=LOSSES.get(key, heading(key)), **look)
+                    name_of = LOSSES.get(key, heading(key))
+                    axes.plot(*zip(*points, strict=True), label=name_of, markersize=4, **style.look(k))
             axes.set_xlabel("epoch")
             axes.set_ylabel("loss" if keys == list(LOSSES) else "on the validation split")
-            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.grid(axis="y")
             axes.legend()
         style.title(figure, words, "Mean over an epoch's targets; validation after the epoch.")

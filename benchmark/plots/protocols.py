@@ -35,12 +35,12 @@ def draw(board: Board, section: str, metrics: Sequence[str], folder: Path, name:
             style.rows(axes, names(rows), [i % 2 == 1 for i in range(len(rows))])
             axes.set_title(heading(key))
             for k, protocol in enumerate(protocols):
-                look = {"color": style.COLOURS[k % 7], "marker": style.MARKERS[k % 7], "markersize": 5}
-                axes.plot([], [], linestyle="", label=protocol, **look)
+                look = style.look(k)
+                axes.plot([], [], linestyle="", markersize=5, label=protocol, **look)
                 for i, entry in enumerate(entries.values()):
                     if metric := spread.values(entry, section, key).get(protocol):
                         at = i + (k - (len(protocols) - 1) / 2) * step
-                        axes.plot([metric["value"]], [at], **look)
+                        axes.plot([metric["value"]], [at], markersize=5, **look)
                         if metric["low"] is not None:
                             axes.plot([metric["low"], metric["high"]], [at, at], color=look["color"], linewidth=1.2)
         handles, labels = panels[0].get_legend_handles_labels()

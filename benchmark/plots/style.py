@@ -22,7 +22,7 @@ MARKERS = "osD^vPX"
 INK, SOFT, LINE, BAND = "#1b2330", "#54606f", "#d4dae2", "#f1f4f8"
 FORMS: dict[str, dict[str, Any]] = {"svg": {"Date": None, "Creator": "cxr-report-bench"}, "png": {"Software": None}}
 """By form of file, its metadata: no date and no version, so that the same numbers give the same bytes."""
-SETTINGS = {
+SETTINGS: Any = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so that figures look alike everywhere
     "font.size": 9.0,
     "axes.titlesize": 10.0,
@@ -55,6 +55,12 @@ def drawing(width: float, height: float, columns: int = 1) -> Iterator[tuple[Fig
     with rc_context(SETTINGS):
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure, figure.subplots(1, columns, sharey=True, squeeze=False)[0]
+
+
+def look(place: int) -> dict[str, Any]:
+    """Colour and marker of one of several lines."""
+    at = place % len(COLOURS)
+    return {"color": COLOURS[at], "marker": MARKERS[at]}
 
 
 def title(figure: Figure, text: str, below: str) -> None:

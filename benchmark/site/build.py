@@ -82,7 +82,7 @@ class _Writer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.filters |= {
+        filters: dict[str, Any] = {
             "heading": wording.heading,
             "number": lambda value: _number(value, "{:.3f}"),
             "signed": lambda value: _number(value, "{:+.3f}"),
@@ -91,6 +91,7 @@ class _Writer:
             "place": leaderboard.place,
             "protocol_page": boards.protocol_page,
         }
+        self._templates.filters |= filters
         self._templates.globals |= {
             "made": datetime.now(UTC).strftime("%Y-%m-%d"),
             "version": benchmark.__version__,

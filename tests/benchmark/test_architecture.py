@@ -96,7 +96,8 @@ MAY_IMPORT = {
     "scored_runs evaluate rescore spread wording",
     "plots": f"{RECORDS} console store slices ranking leaderboard spread evaluate wording",
     "cli": f"{TOOLS} store licence inspection site rexrank leaderboard opening evaluate train rescore loose quickstart "
-    "cards protocols doctor speed fetch hub labeler compare scored_runs published submit slices sites search launch",
+    "cards protocols doctor speed fetch hub labeler compare scored_runs published submit slices sites search launch "
+    "plots",
     "__main__": "cli",
     # What Python code is offered.
     "api": f"{TOOLS} generate score train evaluate",
