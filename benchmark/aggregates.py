@@ -26,9 +26,31 @@ def write(run: Mapping[str, Any], scores: Mapping[str, Any], results: Path) -> N
         if name not in kept_back
     }
     if sections:
-        content = aggregate(run, {**scores, "sections": sections}) | {"suppressed": kept_back}
+        under = {name: _to_leave(run, name, found) for name, found in scores.get("protocols", {}).items()}
+        shown = {**scores, "sections": sections, "protocols": {name: found for name, found in under.items() if found}}
+        content = aggregate(run, shown) | {"suppressed": kept_back}
         folder, name = f"{run['dataset']}-{run['split']}", f"{run['model']}-{run['run_id']}"
         write_json(results / "scores" / folder / f"{name}.json", content)
+
+
+def _to_leave(run: Mapping[str, Any], protocol: str, sections: Mapping[str, Any]) -> dict[str, Any]:
+    """The sections of a protocol that may leave the machine."""
+    kept_back = licence.suppressed(run["may_leave"], sections)
+    for section in kept_back:
+        say(f"{protocol}, {section}: fewer than {licence.MIN_PATIENTS} patients, so its scores stay in the run folder.")
+    return {name: scored for name, scored in sections.items() if name not in kept_back}
+
+
+def compact(scored: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a section without its slices, and without what the signatures say already."""
+    keys = "n n_patients n_unscored n_empty_hypotheses draws seed signature".split()
+    left_out = {"seconds", "signature_long", "reason", "extra"}
+    metrics = {
+        name: {key: value for key, value in metric.items() if key not in left_out}
+        for name, metric in scored["metrics"].items()
+        if metric["value"] is not None
+    }
+    return {**{key: scored[key] for key in keys}, "metrics": metrics}
 
 
 def slices_to_leave(may_leave: Collection[str], slices: Mapping[str, Any]) -> dict[str, Any]:
@@ -59,6 +81,7 @@ def aggregate(run: Mapping[str, Any], scores: Mapping[str, Any]) -> dict[str, An
         "seconds_per_report": None if seconds is None else seconds / run["n"],
         "protocol": scores["protocol"],
         "sections": scores["sections"],
+        "protocols": scores.get("protocols", {}),
     }
 
 

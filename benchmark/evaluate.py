@@ -274,11 +274,41 @@ def score_run(
             "truth": _against_truth(selection, hypotheses),
             "sections": sections,
         }
+        scores["protocols"] = _protocols_before(folder, scores)
         write_text(folder.per_study, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in per_study.values()))
         write_json(folder.scores, scores)
     if not run["limited"]:
         aggregates.write(run, scores, results)
     return scores
+
+
+def add_protocols(folder: RunFolder, found: Mapping[str, Any], results: Path) -> dict[str, Any]:
+    """Put scores under further protocols (`aggregates.compact`, by protocol and section) beside a run's others.
+
+    Sections scored anew take the place of earlier ones. Returns the content of `scores.json`. Raises UserError where
+    the run's predictions are not scored as they are now.
+    """
+    with exclusive(folder.path, "evaluating"):
+        scores = read_json(folder.scores) if folder.scores.exists() else {}
+        if scores.get("predictions") != provenance.file_hash(folder.predictions):
+            raise UserError(
+                f"The predictions in {folder.path} are not scored as they are now. Run `bench score {folder.path}`."
+            )
+        known = scores.get("protocols", {})
+        scores["protocols"] = {**known, **{name: {**known.get(name, {}), **new} for name, new in found.items()}}
+        write_json(folder.scores, scores)
+    run = read_json(folder.record)
+    if not run["limited"]:
+        aggregates.write(run, scores, results)
+    return scores
+
+
+def _protocols_before(folder: RunFolder, scores: Mapping[str, Any]) -> dict[str, Any]:
+    """What the same predictions were given under further protocols when they were scored before."""
+    before = read_json(folder.scores) if folder.scores.exists() else {}
+    same = all(before.get(key) == scores[key] for key in ("predictions", "fingerprint"))
+    found: dict[str, Any] = before.get("protocols", {}) if same else {}
+    return found
 
 
 def _extra_before(folder: RunFolder) -> list[str]:

@@ -16,7 +16,7 @@ from benchmark import pairs, seeds
 from benchmark.errors import UserError
 from benchmark.ranking import RANKED_BY, Row, group, ranked
 from benchmark.schema import SECTIONS
-from benchmark.store import read_json, write_text
+from benchmark.store import cell, read_json, write_text
 
 METRICS = (
     "bleu_1",
@@ -247,9 +247,7 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:.6f}"
-    text = str(value)
-    # A spreadsheet runs a cell that begins with one of these as a formula.
-    return f"'{text}" if isinstance(value, str) and text[:1] in ("=", "+", "-", "@") else text
+    return cell(value) if isinstance(value, str) else str(value)
 
 
 SHOWN = {

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from benchmark import pairs, statistics
@@ -28,8 +29,11 @@ def group(row: Row) -> pairs.Key:
     return row["section"], row["fingerprint"], row["signature"]
 
 
-def ranked(rows: Iterable[Row], tests: pairs.Pairs) -> list[Row]:
-    """Rows by section and score. Only rows of the newest data and signatures are ranked; what differs says so."""
+def ranked(rows: Iterable[Row], tests: pairs.Pairs, by: str = RANKED_BY) -> list[Row]:
+    """Rows by section and score. Only rows of the newest data and signatures are ranked; what differs says so.
+
+    `by` is the key of a metric of which more is better.
+    """
     ordered: list[Row] = []
     rows = list(rows)
     for section in SECTIONS:
@@ -37,27 +41,27 @@ def ranked(rows: Iterable[Row], tests: pairs.Pairs) -> list[Row]:
         if not here:
             continue
         latest = max(here, key=_standing)
-        reasons = [_why_not_ranked(row, latest) for row in here]
+        reasons = [_why_not_ranked(row, latest, by) for row in here]
         alike = [row for row, reason in zip(here, reasons, strict=True) if not reason]
-        ordered += _placed(sorted(alike, key=_worst_last), tests)
+        ordered += _placed(sorted(alike, key=partial(_worst_last, by=by)), tests, by)
         others = [(row, reason) for row, reason in zip(here, reasons, strict=True) if reason]
-        for row, reason in sorted(others, key=lambda pair: _worst_last(pair[0])):
+        for row, reason in sorted(others, key=lambda pair: _worst_last(pair[0], by)):
             note = "; ".join(filter(None, (row["note"], f"not ranked: {reason}")))
             ordered.append({**row, "rank": None, "note": note})
     return ordered
 
 
-def _placed(rows: Sequence[Row], tests: pairs.Pairs) -> list[Row]:
+def _placed(rows: Sequence[Row], tests: pairs.Pairs, by: str) -> list[Row]:
     """The rows, best first, with `rank` and `rank_basis` (see the head of this file)."""
     p = {}
     for i, j in itertools.combinations(range(len(rows)), 2):
-        test = tests.find(group(rows[i]), rows[i]["run_id"], rows[j]["run_id"], RANKED_BY)
+        test = tests.find(group(rows[i]), rows[i]["run_id"], rows[j]["run_id"], by)
         if test is not None:
             p[i, j] = test["p"]
     corrected = dict(zip(p, statistics.holm(list(p.values())), strict=True))
 
     def apart(i: int, j: int) -> bool:
-        return rows[i][RANKED_BY] != rows[j][RANKED_BY] and corrected.get((i, j), 0.0) < ALPHA
+        return rows[i][by] != rows[j][by] and corrected.get((i, j), 0.0) < ALPHA
 
     placed: list[Row] = []
     for k, row in enumerate(rows):
@@ -73,16 +77,16 @@ def _standing(row: Row) -> tuple[bool, bool, str, str]:
     return not row["n_skipped"], ":unavailable" not in row["signature"], row["date"], row["run_id"]
 
 
-def _why_not_ranked(row: Row, latest: Row) -> str:
+def _why_not_ranked(row: Row, latest: Row, by: str) -> str:
     if row["n_skipped"]:
         return f"{row['n_skipped']} studies skipped"
     if row["fingerprint"] != latest["fingerprint"]:
         return "other data"
     if row["signature"] != latest["signature"]:
         return "other signatures"
-    return f"no {RANKED_BY}" if row[RANKED_BY] is None else ""
+    return f"no {by}" if row[by] is None else ""
 
 
-def _worst_last(row: Row) -> tuple[float, str]:
-    value = row[RANKED_BY]
+def _worst_last(row: Row, by: str) -> tuple[float, str]:
+    value = row[by]
     return (float("inf") if value is None else -value, row["model"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,20 +94,23 @@ class _File(_References):
 
 
 class _Split(_References):
-    """A data set's split."""
+    """A data set's split, or some of its studies."""
 
-    def __init__(self, dataset: Dataset, split: str, section: str):
+    def __init__(self, dataset: Dataset, selection: evaluate.Selection, section: str):
         super().__init__(section)
         self._dataset = dataset
-        self._split = split
-        self.slices = slices.slices(dataset.studies(split), dataset.references(split))
-        self.known = [study.study_id for study in dataset.listed(split)]
+        self._split = selection.split
+        self._chosen = {study.study_id for study in selection.studies}
+        self.slices = slices.slices(selection.studies, selection.references)
+        self.known = [study.study_id for study in dataset.listed(selection.split)]
 
     def section(self, protocol: Protocol) -> str:
         return self._section or protocol.TARGET
 
     def rows(self, protocol: Protocol) -> list[Row]:
-        found, left_out = matching.dataset_rows(self._dataset, self._split, self.section(protocol), protocol)
+        rows, others = matching.dataset_rows(self._dataset, self._split, self.section(protocol), protocol)
+        found = [row for row in rows if row.study_id in self._chosen]
+        left_out = self._chosen.intersection(others)
         if left_out:
             say(f"{protocol.name}: {len(left_out)} studies left out, since its unit is: {protocol.UNIT}.")
         if not found:
@@ -136,7 +139,7 @@ def score_files(hypotheses: Path, references: Path, order: Order) -> dict[str, A
     if written.numbered != expected.numbered:
         without = written if written.numbered else expected
         raise UserError(f"{without.path} has no study ids, but the other file has. Give both ids, or neither.")
-    return _score(written, _File(expected, order.section), order)
+    return {"protocols": _refuse_nothing(_score(written, _File(expected, order.section), order))}
 
 
 def score_against(hypotheses: Path, dataset: Dataset, split: str, order: Order) -> dict[str, Any]:
@@ -147,15 +150,27 @@ def score_against(hypotheses: Path, dataset: Dataset, split: str, order: Order) 
     written = predictions_in.read(hypotheses)
     if written.numbered:
         raise UserError(f"{hypotheses} has no study ids, so its texts cannot be matched with {dataset.name}.")
-    selection = evaluate.select(dataset, split, None)
-    scored = _score(written, _Split(dataset, selection.split, order.section), order)
-    for of_protocol in scored["protocols"].values():
+    return _against(written, dataset, evaluate.select(dataset, split, None), order)
+
+
+def _against(written: Texts, dataset: Dataset, selection: evaluate.Selection, order: Order) -> dict[str, Any]:
+    scored = _refuse_nothing(_score(written, _Split(dataset, selection, order.section), order))
+    for of_protocol in scored.values():
         of_protocol |= aggregates.slices_to_leave(dataset.MAY_LEAVE, of_protocol["slices"])
     fingerprint = provenance.fingerprint(selection.studies, selection.references)
-    return {"dataset": dataset.name, "split": selection.split, "fingerprint": fingerprint, **scored}
+    return {"dataset": dataset.name, "split": selection.split, "fingerprint": fingerprint, "protocols": scored}
+
+
+def _refuse_nothing(scored: dict[str, Any]) -> dict[str, Any]:
+    """What protocols gave. Raises UserError where none gave anything."""
+    refusals = [of_protocol["refused"] for of_protocol in scored.values()]
+    if all(refusals):
+        raise UserError(" ".join(refusals))
+    return scored
 
 
 def _score(hypotheses: Texts, references: _References, order: Order) -> dict[str, Any]:
+    """By protocol, what it gave, or why it refused."""
     if order.section and order.section not in SECTIONS:
         raise UserError(f"--section takes {', '.join(SECTIONS)}, not '{order.section}'.")
     chosen = [_load(name, references, order) for name in dict.fromkeys(order.protocols)]
@@ -168,17 +183,13 @@ def _score(hypotheses: Texts, references: _References, order: Order) -> dict[str
     ]
     # All made before any is used: metrics that live at a time share Java and the encoder.
     metrics = [protocol.metrics(order.context) for protocol in chosen]
-    found = {
+    return {
         protocol.name: {
             "section": references.section(protocol),
             **_scored(protocol, pairs, references, order, its),
         }
         for protocol, pairs, its in zip(chosen, matched, metrics, strict=True)
     }
-    refusals = [scored["refused"] for scored in found.values()]
-    if all(refusals):
-        raise UserError(" ".join(refusals))
-    return {"protocols": found}
 
 
 def _load(name: str, references: _References, order: Order) -> Protocol:
@@ -258,8 +269,37 @@ def score_run_under(run_folder: RunFolder, dataset: Dataset, order: Order) -> di
 
     Raises UserError as `score_folder` and `score_against` do.
     """
-    run_selection(run_folder, dataset)
-    return score_against(run_folder.predictions, dataset, read_json(run_folder.record)["split"], order)
+    written, selection = predictions_in.read(run_folder.predictions), run_selection(run_folder, dataset)
+    return _against(written, dataset, selection, order)
+
+
+def keep_protocols(
+    run_folder: RunFolder, dataset: Dataset, results: Path, order: Order
+) -> tuple[dict[str, Any], list[str]]:
+    """Score a scored run under the order's protocols too, and keep the numbers beside its others and in its aggregate.
+
+    Each protocol but the default one, whose scores a run has, scores its `sections`, as far as the run has them, or the
+    order's section alone. Kept are corpus values with intervals and signatures, no slices. Returns the content of
+    `scores.json`, and why protocols refused.
+
+    Raises UserError where the run's predictions are not scored as they are now, and as `score_run_under` does.
+    """
+    from benchmark import protocols
+
+    written, selection = predictions_in.read(run_folder.predictions), run_selection(run_folder, dataset)
+    kept: dict[str, dict[str, Any]] = {}
+    refused = []
+    in_run = read_json(run_folder.record).get("sections", SECTIONS)
+    for name in dict.fromkeys(order.protocols):
+        wanted = [order.section] if order.section else protocols.load(name).sections
+        for section in [each for each in wanted if each in in_run and name != "default"]:
+            one = replace(order, protocols=[name], section=section)
+            scored = _score(written, _Split(dataset, selection, section), one)[name]
+            if scored["refused"]:
+                refused.append(scored["refused"])
+            else:
+                kept.setdefault(name, {})[section] = aggregates.compact(scored)
+    return evaluate.add_protocols(run_folder, kept, results), list(dict.fromkeys(refused))
 
 
 def run_selection(run_folder: RunFolder, dataset: Dataset) -> evaluate.Selection:

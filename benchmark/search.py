@@ -17,7 +17,7 @@ from benchmark import train as training
 from benchmark.console import say
 from benchmark.contracts import Dataset, Model
 from benchmark.errors import Diverged, UserError, unknown
-from benchmark.store import exclusive, write_text
+from benchmark.store import cell, exclusive, write_text
 
 RANGE_KEYS = frozenset({"low", "high", "times", "log", "step", "choices"})
 
@@ -213,5 +213,7 @@ def _table(found: Found) -> str:
     rows.writerow(["trial", found.measure, *keys, "checkpoint"])
     for trial in found.trials:
         value = "" if trial.value is None else trial.value
-        rows.writerow([trial.number + 1, value, *(trial.settings[key] for key in keys), trial.checkpoint.name])
+        settings = (trial.settings[key] for key in keys)
+        texts = (cell(each) if isinstance(each, str) else each for each in settings)
+        rows.writerow([trial.number + 1, value, *texts, trial.checkpoint.name])
     return file.getvalue()

@@ -7,7 +7,7 @@ import sys
 from typing import NoReturn
 
 from benchmark import processes
-from benchmark.cli import compare, data, fetch, info, label, models, protocols, runs, scores, site, speed
+from benchmark.cli import compare, data, fetch, info, label, models, plot, protocols, runs, scores, site, speed
 from benchmark.cli._app import INTERRUPTED, app
 from benchmark.console import say
 from benchmark.errors import UserError
@@ -21,6 +21,7 @@ __all__ = [
     "label",
     "main",
     "models",
+    "plot",
     "protocols",
     "runs",
     "scores",

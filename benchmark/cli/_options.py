@@ -48,6 +48,10 @@ Missing = Annotated[
 ExtraMetrics = Annotated[
     list[str] | None, typer.Option("--metric", help="A further metric of `bench metrics`. Repeatable.")
 ]
+Protocols = Annotated[
+    str,
+    typer.Option("--protocol", help="Further protocols of `bench protocols`, divided by commas, kept with the scores."),
+]
 Split = Annotated[str, typer.Option("--split", help="train, val or test.")]
 
 
@@ -112,6 +116,16 @@ def check_metrics(names: list[str] | None) -> list[str]:
     for name in names or ():
         METRICS.load(name)
     return names or []
+
+
+def check_protocols(given: str) -> list[str]:
+    """The names divided by commas, known before any work is done. Raises UserError for one that is no protocol."""
+    from benchmark import protocols
+
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    for name in names:
+        protocols.load(name)
+    return names
 
 
 @dataclass(frozen=True)

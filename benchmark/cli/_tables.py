@@ -52,6 +52,22 @@ def print_protocols(title: str, protocols: dict[str, Any]) -> None:
     table("Signatures", {"short": "left", "section": "left", **right, "signature": "left"}, signatures)
 
 
+def print_kept(title: str, protocols: dict[str, Any]) -> None:
+    """What a run has under further protocols: value and 95 % interval, a column a protocol and section."""
+    rows: dict[str, dict[str, str]] = {}
+    columns = {"metric": "left"}
+    for name, sections in protocols.items():
+        for section, scored in sections.items():
+            column = f"{name}\n{section}, n {scored['n'] - scored['n_unscored']}"
+            columns[column] = "right"
+            for key, metric in scored["metrics"].items():
+                if metric["value"] is not None:
+                    ends = "" if metric["low"] is None else f"\n{metric['low']:.4f}–{metric['high']:.4f}"
+                    rows.setdefault(key, {"metric": key})[column] = f"{metric['value']:.4f}{ends}"
+    shown = [{column: row.get(column, "") for column in columns} for row in rows.values()]
+    table(title, columns, shown, "Value and 95 % interval. Numbers of different protocols are not comparable.")
+
+
 def policy_words(name: str, scored: dict[str, Any]) -> str:
     """A sentence about ids that did not match; empty where all did."""
     policy = scored["policy"]

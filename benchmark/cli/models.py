@@ -25,13 +25,15 @@ from benchmark.cli._options import (
     Precision,
     Preset,
     Processes,
+    Protocols,
     Split,
     Words,
     check_metrics,
+    check_protocols,
     grouped,
 )
 from benchmark.cli._tables import print_board
-from benchmark.cli.runs import conclude
+from benchmark.cli.runs import conclude, under_protocols
 from benchmark.console import say, table
 from benchmark.errors import UserError
 from benchmark.registry import MODELS
@@ -102,18 +104,19 @@ def evaluate_command(
     control: Control = "",
     device: Device = None,
     metric: ExtraMetrics = None,
+    protocol: Protocols = "",
     nproc: Processes = None,
     bertscore_encoder: Encoder = "",
     bertscore_precision: Precision = "fp32",
     as_json: AsJson = False,
 ) -> None:
     """Generate reports for a split and score them; run again after an interruption it goes on."""
-    from benchmark import evaluate
+    from benchmark import evaluate, rescore
     from benchmark.contracts import MetricContext
 
     # An unknown name is said before any work is done.
     settings, results = decoding.settings(MODELS.load(model)), config.results_folder()
-    extra = check_metrics(metric)
+    extra, names = check_metrics(metric), check_protocols(protocol)
     if launch.in_processes(nproc, device):
         return
     data = processes.first_before_others(source.open)
@@ -125,8 +128,9 @@ def evaluate_command(
         return
     context = MetricContext(encoder=bertscore_encoder, extra={"bertscore_precision": bertscore_precision})
     scores = evaluate.score_run(folder, selection, results, context, extra=extra)
+    scores, refused = under_protocols(scores, folder, data, results, rescore.Order(names, context=context))
     conclude(folder.path, scores, results, as_json)
-    end(_report_errors(folder) + selection.n_damaged)
+    end(_report_errors(folder) + selection.n_damaged + refused)
 
 
 @app.command()

@@ -11,15 +11,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from benchmark import config
-from benchmark.cli._app import app
-from benchmark.cli._options import AsJson, DataOptions, Encoder, ExtraMetrics, Missing, Split, check_metrics, grouped
-from benchmark.cli._tables import print_scores
+from benchmark.cli._app import app, end
+from benchmark.cli._options import (
+    AsJson,
+    DataOptions,
+    Encoder,
+    ExtraMetrics,
+    Missing,
+    Protocols,
+    Split,
+    check_metrics,
+    check_protocols,
+    grouped,
+)
+from benchmark.cli._tables import print_kept, print_scores
 from benchmark.cli.label import print_accuracy
 from benchmark.console import say, table
 from benchmark.errors import UserError, unknown
 
 if TYPE_CHECKING:
+    from benchmark import rescore
+    from benchmark.contracts import Dataset
     from benchmark.scored_runs import ScoredRun
+    from benchmark.store import RunFolder
 
 SHOWN = ("bleu_4", "meteor", "rouge_l", "cider", "bertscore_f1", "label_f1_micro_14")
 """Values in tables where none are named."""
@@ -61,24 +75,42 @@ def submit(
     ] = "",
     missing: Missing = "fail",
     metric: ExtraMetrics = None,
+    protocol: Protocols = "",
     bertscore_encoder: Encoder = "",
     as_json: AsJson = False,
 ) -> None:
     """Make a run of reports that another program wrote: scored, with a card and a row of the leaderboard."""
-    from benchmark import evaluate
+    from benchmark import evaluate, rescore
     from benchmark import submit as stage
     from benchmark.contracts import MetricContext
 
-    results, extra = config.results_folder(), check_metrics(metric)
+    results, extra, names = config.results_folder(), check_metrics(metric), check_protocols(protocol)
     if source.dataset is None:
         raise UserError("Say with --dataset which data the reports are of.")
     card = stage.Card.read(about.card, about.given())
     submission = stage.Submission(predictions, name, section, missing, card)
-    folder, selection = stage.submit(submission, source.open(), split, results)
+    data = source.open()
+    folder, selection = stage.submit(submission, data, split, results)
     context = MetricContext(encoder=bertscore_encoder)
     scores = evaluate.score_run(folder, selection, results, context, extra=extra)
+    scores, refused = under_protocols(scores, folder, data, results, rescore.Order(names, context=context))
     conclude(folder.path, scores, results, as_json)
     say("Its row: `bench leaderboard`.")
+    end(refused)
+
+
+def under_protocols(
+    scores: dict[str, Any], folder: RunFolder, dataset: Dataset, results: Path, order: rescore.Order
+) -> tuple[dict[str, Any], int]:
+    """A run's scores with those under further protocols, and how many of these refused, which is said."""
+    from benchmark import rescore
+
+    if not order.protocols:
+        return scores, 0
+    scores, refused = rescore.keep_protocols(folder, dataset, results, order)
+    for reason in refused:
+        say(f"Not kept: {reason}")
+    return scores, len(refused)
 
 
 def conclude(folder: Path, scores: Mapping[str, Any], results: Path, as_json: bool) -> None:
@@ -96,6 +128,8 @@ def conclude(folder: Path, scores: Mapping[str, Any], results: Path, as_json: bo
     else:
         print_scores(f"{run.words} on {run.record['dataset']}-{run.record['split']}", scores["sections"])
         print_truth(scores)
+        if scores.get("protocols"):
+            print_kept(f"{run.words} under other protocols", scores["protocols"])
         for gap in gaps:
             _print_gap(run, gap["control"], gap["sections"])
     say(f"Run: {folder}")

@@ -19,11 +19,12 @@ from benchmark.cli._options import (
     Precision,
     Split,
     check_metrics,
+    check_protocols,
     grouped,
     key_value,
 )
-from benchmark.cli._tables import print_board, print_protocols, print_published
-from benchmark.cli.runs import conclude
+from benchmark.cli._tables import print_board, print_kept, print_protocols, print_published
+from benchmark.cli.runs import conclude, under_protocols
 from benchmark.console import say, table
 from benchmark.errors import UserError
 
@@ -42,6 +43,9 @@ def score(
     protocol: Annotated[
         str, typer.Option("--protocol", help="Names from `bench protocols`, divided by commas; else `default`.")
     ] = "",
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Of a scored run folder: keep these numbers with its others, for the pages.")
+    ] = False,
     missing: Missing = "fail",
     training_texts: Annotated[
         Path | None, typer.Option("--training-texts", help="For protocols with a vocabulary; else the data set's.")
@@ -62,10 +66,12 @@ def score(
     context = MetricContext(
         encoder=bertscore_encoder, extra={"folders": folders, "bertscore_precision": bertscore_precision}
     )
-    names = [name.strip() for name in protocol.split(",") if name.strip()]
+    names = check_protocols(protocol)
     extra = check_metrics(metric)
     order = rescore.Order(names or ["default"], section, missing, training_texts, context, extra)
     results = config.results_folder()
+    if keep and not (hypotheses.is_dir() and names):
+        raise UserError("--keep is for a run folder and protocols: `bench score RUN --protocol NAME,… --keep`.")
     if hypotheses.is_dir():
         run, dataset = rescore.open_run(hypotheses, source.root, source.reports_root, results)
         if not names and not section:
@@ -74,6 +80,11 @@ def score(
             sections = scores["sections"]
             _write(json_out, {"sections": sections, "protocols": {"default": {"sections": sections}}})
             return
+        if keep:
+            scores, refused = under_protocols({}, run, dataset, results, order)
+            print_kept(f"{run.path.parent.name} ({run.path.name[:6]})", scores["protocols"])
+            _write(json_out, {"protocols": scores["protocols"]})
+            end(refused)
         content: dict[str, Any] = rescore.score_run_under(run, dataset, order)
     elif references is not None and source.dataset is None:
         content = rescore.score_files(hypotheses, references, order)

@@ -127,6 +127,25 @@ def speed_train(
     keep("train", f"Seconds a step of {batch_size * accumulation} studies", rows, json_out, shown)
 
 
+@speed_app.command("site")
+def speed_site(
+    runs: Annotated[
+        int, typer.Option("--runs", min=2, help="Of the leaderboard, by copying those that are here.")
+    ] = 60,
+) -> None:
+    """Build the pages of a large leaderboard, with the studies of the runs here, and weigh them."""
+    import tempfile
+    from dataclasses import asdict
+
+    from benchmark.speed.site import measure
+
+    results = config.results_folder()
+    with tempfile.TemporaryDirectory(dir=results if results.is_dir() else None) as scratch:
+        found = asdict(measure(results, runs, Path(scratch)))
+    shown = {key: f"{value:,.1f}" if isinstance(value, float) else f"{value:,}" for key, value in found.items()}
+    table("The pages of a large leaderboard", dict.fromkeys(shown, "right"), [shown])
+
+
 def keep(
     what: str,
     title: str,

@@ -11,7 +11,7 @@ from typing import Any
 from benchmark.errors import UserError
 from benchmark.labeler.label import label
 from benchmark.schema import LABELS
-from benchmark.store import read_jsonl
+from benchmark.store import cell, read_jsonl
 
 TEXT_COLUMNS = ("text", "report")
 SECTIONS = ("findings", "impression")
@@ -60,7 +60,7 @@ def table(reports: Iterable[Report]) -> str:
     writer.writerow((ID_COLUMN, *LABELS))
     for study_id, text in reports:
         labels = label(text)
-        writer.writerow((study_id, *(labels.get(name, "") for name in LABELS)))
+        writer.writerow((cell(study_id), *(labels.get(name, "") for name in LABELS)))
     return out.getvalue()
 
 

@@ -57,13 +57,22 @@ def mentions(text: str) -> list[Mention]:
     found = []
     for begin, sentence in sentences(text):
         plain = _plain(sentence)
-        stated = _stated(plain)
+        found_here = _stated(plain)
         for (name, value, (first, last)), place in zip(
-            stated, places(plain, [span for _, _, span in stated]), strict=True
+            found_here, places(plain, [span for _, _, span in found_here]), strict=True
         ):
             span = begin + first, begin + last
             found.append(Mention(name, value, place.side, place.location, place.severity, place.size_mm, span))
     return found
+
+
+def stated(text: str) -> list[tuple[str, int, Span]]:
+    """Label, value and span of the `mentions`, without the rest, which takes most of the time."""
+    return [
+        (name, value, (begin + first, begin + last))
+        for begin, sentence in sentences(text)
+        for name, value, (first, last) in _stated(_plain(sentence))
+    ]
 
 
 @lru_cache(REMEMBERED)

@@ -2,46 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark import leaderboard, pairs, published
+from benchmark import leaderboard, pairs, published, spread
 from benchmark.schema import SECTIONS
 from benchmark.site import charts
-
-HEADINGS = {
-    **{f"bleu_{n}": f"BLEU-{n}" for n in range(1, 5)},
-    "meteor": "METEOR",
-    "rouge_l": "ROUGE-L",
-    "rouge_l_coco": "ROUGE-L (coco)",
-    "cider": "CIDEr",
-    "bertscore_f1": "BERTScore F1",
-    "bertscore_p": "BERTScore precision",
-    "bertscore_r": "BERTScore recall",
-}
-"""Of metrics, by key; others are shown by their key."""
-
-
-def heading(key: str) -> str:
-    """A metric's name for people."""
-    return HEADINGS.get(key, key.replace("_", " "))
-
-
-def file_name(*parts: str) -> str:
-    """A file's name that is safe in any folder and any link."""
-    return re.sub(r"[^A-Za-z0-9.-]+", "_", "-".join(parts)).lstrip(".") or "_"
+from benchmark.wording import file_name
 
 
 @dataclass(frozen=True)
 class Table:
-    """One section of a leaderboard."""
+    """One section of a leaderboard under one protocol."""
 
     section: str
+    ranked_by: str
+    metrics: Sequence[str]
+    """Keys of the others that are shown."""
     rows: Sequence[Mapping[str, Any]]
-    """Of `leaderboard.read_board`, with `page` and `drawn` (the interval)."""
+    """Of `leaderboard.read_board` or `spread.tables`, with `page` and `drawn` (the interval)."""
     signatures: Sequence[str]
 
 
@@ -54,7 +35,7 @@ class Test:
     """Of `paired.Test`."""
     p_holm: float
     """Corrected for all pairs of the leaderboard's section."""
-    drawn: charts.Interval | None
+    drawn: str
 
 
 @dataclass(frozen=True)
@@ -73,7 +54,8 @@ class BoardPages:
     """A leaderboard with all that its pages need."""
 
     name: str
-    tables: Sequence[Table]
+    protocols: Mapping[str, Sequence[Table]]
+    """The tables by protocol, those of the leaderboard itself first."""
     entries: Mapping[str, Mapping[str, Any]]
     """The aggregates that it shows, by run id."""
     pages: Mapping[str, str]
@@ -81,6 +63,11 @@ class BoardPages:
     pairs: Sequence[Pair]
     published: Mapping[str, Sequence[Mapping[str, str]]]
     n_superseded: int
+
+    @property
+    def tables(self) -> Sequence[Table]:
+        """Of the leaderboard itself."""
+        return self.protocols[spread.DEFAULT]
 
     def of(self, run_id: str) -> list[Pair]:
         """The pairs of one run."""
@@ -97,19 +84,40 @@ def read(folder: Path, results: Path) -> BoardPages:
     board = leaderboard.read_board(folder)
     entries = {entry["run_id"]: entry for entry in board.entries}
     pages = {run_id: file_name(entry["model"], run_id) + ".html" for run_id, entry in entries.items()}
-    tables = []
-    for section in SECTIONS:
-        rows = [row for row in board.rows if row["section"] == section]
-        if rows:
-            tables.append(Table(section, _drawn(rows, pages), sorted({row["signature"] for row in rows})))
-    others = published.tables(published.of_board(published.read(results), board.name))
-    return BoardPages(board.name, tables, entries, pages, _pairs(folder, entries), others, board.n_superseded)
-
-
-def _drawn(rows: Sequence[Mapping[str, Any]], pages: Mapping[str, str]) -> list[dict[str, Any]]:
     key = leaderboard.RANKED_BY
-    drawn = charts.intervals([(row[key], row[f"{key}_low"], row[f"{key}_high"]) for row in rows])
-    return [{**row, "page": pages[row["run_id"]], "drawn": each} for row, each in zip(rows, drawn, strict=True)]
+    metrics = [each for each in leaderboard.METRICS if each != key]
+    known = [{**row, "low": row[f"{key}_low"], "high": row[f"{key}_high"]} for row in board.rows]
+    tables = {spread.DEFAULT: [_table(section, key, metrics, known, pages) for section in SECTIONS]}
+    for protocol in spread.protocols(board.entries)[1:]:
+        tables[protocol] = [
+            _table(each.section, each.ranked_by, each.metrics, each.rows, pages)
+            for each in spread.tables(board.entries, protocol)
+        ]
+    tables = {name: [table for table in of_protocol if table.rows] for name, of_protocol in tables.items()}
+    others = published.tables(published.of_board(published.read(results), board.name))
+    return BoardPages(
+        board.name,
+        {name: each for name, each in tables.items() if each},
+        entries,
+        pages,
+        _pairs(folder, entries),
+        others,
+        board.n_superseded,
+    )
+
+
+def _table(
+    section: str, key: str, metrics: Sequence[str], rows: Sequence[Mapping[str, Any]], pages: Mapping[str, str]
+) -> Table:
+    here = [row for row in rows if row["section"] == section]
+    drawn = charts.intervals([(row[key], row["low"], row["high"]) for row in here])
+    shown = [{**row, "page": pages[row["run_id"]], "drawn": each} for row, each in zip(here, drawn, strict=True)]
+    return Table(section, key, metrics, shown, sorted({row["signature"] for row in here}))
+
+
+def protocol_page(protocol: str) -> str:
+    """The file of a leaderboard under a protocol."""
+    return "index.html" if protocol == spread.DEFAULT else file_name("protocol", protocol) + ".html"
 
 
 def _pairs(folder: Path, entries: Mapping[str, Any]) -> list[Pair]:
@@ -144,7 +152,7 @@ class SliceRow:
 
     name: str
     content: Mapping[str, Any]
-    drawn: charts.Interval | None
+    drawn: str
 
 
 def slice_rows(scored: Mapping[str, Any]) -> list[SliceRow]:
@@ -154,6 +162,27 @@ def slice_rows(scored: Mapping[str, Any]) -> list[SliceRow]:
     values = [content["metrics"].get(key, {}) for content in slices.values()]
     drawn = charts.intervals([(value.get("value"), value.get("low"), value.get("high")) for value in values])
     return [SliceRow(name, content, each) for (name, content), each in zip(slices.items(), drawn, strict=True)]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """One metric of a run's section under several protocols, drawn on one scale."""
+
+    section: str
+    metric: str
+    rows: Sequence[tuple[str, Mapping[str, Any], str]]
+    """Protocol, value with its interval, and the drawing."""
+
+
+def spreads(entry: Mapping[str, Any]) -> list[Spread]:
+    """What a run has under more than one protocol."""
+    found = []
+    for section in SECTIONS:
+        for key in spread.shared([entry], section):
+            values = spread.values(entry, section, key)
+            drawn = charts.intervals([(each["value"], each["low"], each["high"]) for each in values.values()])
+            found.append(Spread(section, key, list(zip(values, values.values(), drawn, strict=True))))
+    return found
 
 
 def history(entry: Mapping[str, Any]) -> charts.Curves | None:

@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import benchmark
-from benchmark import leaderboard, licence, novelty, published
+from benchmark import leaderboard, licence, novelty, published, spread, wording
 from benchmark.console import progress, say
 from benchmark.errors import UserError
 from benchmark.site import boards, charts, studies
 from benchmark.site.boards import BoardPages
-from benchmark.store import write_text
 
 MARK = "site.css"
 """A folder that holds this is a site, and may be replaced by a new one."""
@@ -52,7 +51,7 @@ def build(results: Path, out: Path, private: bool = False, runs: int = RUNS) -> 
         written = _Writer(made)
         found = [boards.read(folder, results) for folder in folders]
         shown = {board.name: _studies(board, results, made, out, private, runs) for board in found}
-        with progress("Writing pages", sum(2 + len(board.entries) + len(board.pairs) for board in found)) as advance:
+        with progress("Writing pages", sum(_n_pages(board) for board in found)) as advance:
             for board in found:
                 _board(board, written, shown[board.name], advance)
         written.page("index.html", "index.html", root="", boards=found, explanation=leaderboard.EXPLANATION)
@@ -62,6 +61,10 @@ def build(results: Path, out: Path, private: bool = False, runs: int = RUNS) -> 
             shutil.rmtree(out)
         made.rename(out)
     return Built(out, written.n, shown)
+
+
+def _n_pages(board: BoardPages) -> int:
+    return len(board.protocols) + len(board.entries) + len(board.pairs) + 1
 
 
 class _Writer:
@@ -79,14 +82,16 @@ class _Writer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.filters |= {
-            "heading": boards.heading,
+        filters: dict[str, Any] = {
+            "heading": wording.heading,
             "number": lambda value: _number(value, "{:.3f}"),
             "signed": lambda value: _number(value, "{:+.3f}"),
             "p": lambda value: _number(value, "{:.4f}"),
             "percent": lambda value: _number(value, "{:.0%}"),
             "place": leaderboard.place,
+            "protocol_page": boards.protocol_page,
         }
+        self._templates.filters |= filters
         self._templates.globals |= {
             "made": datetime.now(UTC).strftime("%Y-%m-%d"),
             "version": benchmark.__version__,
@@ -96,7 +101,8 @@ class _Writer:
     def page(self, path: str, template: str, **content: Any) -> None:
         target = self.folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_text(target, self._templates.get_template(template).render(**content))
+        # The folder as a whole becomes visible when it is complete, so no page needs to be safe by itself.
+        target.write_text(self._templates.get_template(template).render(**content), encoding="utf-8")
         self.n += 1
 
 
@@ -105,17 +111,19 @@ def _number(value: Any, form: str) -> str:
 
 
 def _board(board: BoardPages, written: _Writer, has_studies: bool, advance: Callable[[int], None]) -> None:
-    written.page(
-        f"{board.name}/index.html",
-        "board.html",
-        root="../",
-        board=board,
-        metrics=[key for key in leaderboard.METRICS if key != leaderboard.RANKED_BY],
-        studies=has_studies,
-        explanation=leaderboard.EXPLANATION,
-        published_explanation=published.EXPLANATION,
-    )
-    advance(1)
+    for protocol in board.protocols:
+        written.page(
+            f"{board.name}/{boards.protocol_page(protocol)}",
+            "board.html",
+            root="../",
+            board=board,
+            protocol=protocol,
+            others=protocol != spread.DEFAULT,
+            studies=has_studies,
+            explanation=spread.EXPLANATION if protocol != spread.DEFAULT else leaderboard.EXPLANATION,
+            published_explanation=published.EXPLANATION,
+        )
+        advance(1)
     for run_id, entry in board.entries.items():
         written.page(
             f"{board.name}/{board.pages[run_id]}",
@@ -125,6 +133,12 @@ def _board(board: BoardPages, written: _Writer, has_studies: bool, advance: Call
             entry=entry,
             facts=_facts(entry),
             scores={section: _scores(scored) for section, scored in entry["sections"].items()},
+            protocols={
+                f"{protocol}, {section}": _scores(scored)
+                for protocol, sections in entry.get("protocols", {}).items()
+                for section, scored in sections.items()
+            },
+            spreads=boards.spreads(entry),
             slices={section: boards.slice_rows(scored) for section, scored in entry["sections"].items()},
             drawn_history=boards.history(entry),
             pairs=[(pair, board.words(pair.b if pair.a == run_id else pair.a)) for pair in board.of(run_id)],

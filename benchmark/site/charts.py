@@ -1,4 +1,4 @@
-"""Where the lines and dots of small drawings go, in pixels; `charts.html` draws them."""
+"""Small drawings: intervals as SVG, and where the lines and dots of curves go, which `charts.html` draws."""
 
 from __future__ import annotations
 
@@ -29,35 +29,29 @@ def scale(values: Sequence[float | None], width: int) -> Scale:
     return Scale(min(known), max(known), MARGIN, width - MARGIN)
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A value as a dot on its interval, beside a mark for zero."""
+def interval(value: float | None, low: float | None, high: float | None, x: Scale) -> str:
+    """A value as a dot on its interval, beside a mark for zero, as SVG; nothing where there is no value.
 
-    width: float
-    zero: float
-    value: float
-    low: float | None
-    high: float | None
-    words: str
-    """What a screen reader says."""
-
-
-def interval(value: float | None, low: float | None, high: float | None, x: Scale) -> Interval | None:
-    """None where there is no value."""
+    It holds numbers alone. A large leaderboard has hundreds of thousands, for which a template would take its time.
+    """
     if value is None:
-        return None
-    width = x.end + MARGIN
-    if low is None or high is None:
-        return Interval(width, x(0.0), x(value), None, None, f"{value:.3f}")
-    words = f"{value:.3f}, 95 % interval {low:.3f} to {high:.3f}"
-    return Interval(width, x(0.0), x(value), x(low), x(high), words)
+        return ""
+    words, line, width = f"{value:.3f}", "", x.end + MARGIN
+    if low is not None and high is not None:
+        words += f", 95 % interval {low:.3f} to {high:.3f}"
+        line = f'<line class="whisker" x1="{x(low)}" x2="{x(high)}" y1="9" y2="9"/>'
+    return (
+        f'<svg class="interval" width="{width}" height="18" viewBox="0 0 {width} 18" role="img" aria-label="{words}">'
+        f'<line class="zero" x1="{x(0.0)}" x2="{x(0.0)}" y1="1" y2="17"/>{line}'
+        f'<circle class="dot" cx="{x(value)}" cy="9" r="4"/></svg>'
+    )
 
 
 BAR = 120
 """Width of intervals in tables."""
 
 
-def intervals(ends: Sequence[tuple[float | None, float | None, float | None]]) -> list[Interval | None]:
+def intervals(ends: Sequence[tuple[float | None, float | None, float | None]]) -> list[str]:
     """Values with their ends, all on one scale."""
     x = scale([end for three in ends for end in three], BAR)
     return [interval(*three, x) for three in ends]

@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from benchmark.contracts import Dataset
 from benchmark.errors import UserError
 from benchmark.evaluate import Selection
 from benchmark.labeler.label import label
-from benchmark.schema import Prediction, Reference, Study
+from benchmark.schema import SECTIONS, Prediction, Reference, Study
 from benchmark.scored_runs import ScoredRun, open_run
 from benchmark.site.words import marked, opposed
 from benchmark.store import RunFolder, write_text
@@ -44,7 +45,7 @@ def write(runs: Sequence[ScoredRun], dataset: Dataset, selection: Selection, fol
         for k, part in enumerate(_parts(selection)):
             shown = []
             for study, reference in part:
-                reports = [each[study.study_id] for each in predictions]
+                reports = [_Report.of(each[study.study_id], _whole(reference)) for each in predictions]
                 shown.append(_study(study, reference, reports, pictures[study.study_id]))
                 scores = [each.get(study.study_id, []) for each in values]
                 index.append(_line(study, reference, reports, scores))
@@ -75,29 +76,38 @@ def _values(run: ScoredRun) -> dict[str, list[float | None]]:
     return found
 
 
+@dataclass(frozen=True)
+class _Report:
+    """What a model wrote, held against the reference."""
+
+    content: dict[str, Any]
+    """Its sections in pieces, and why there is none."""
+    n_opposed: int
+
+    @classmethod
+    def of(cls, written: Prediction, reference: str) -> _Report:
+        sections = {name: getattr(written, name) for name in SECTIONS[:2]}
+        against = {name: opposed(text, reference) for name, text in sections.items()}
+        pieces = {name: marked(text, reference, against[name]) for name, text in sections.items()}
+        return cls({**pieces, "error": written.error}, sum(map(len, against.values())))
+
+
 def _line(
-    study: Study, reference: Reference, reports: Sequence[Prediction], scores: Sequence[Sequence[float | None]]
+    study: Study, reference: Reference, reports: Sequence[_Report], scores: Sequence[Sequence[float | None]]
 ) -> list[Any]:
     """Id, findings that the reference states, scores by run, and how many findings each run contradicts."""
-    expected = _whole(reference)
-    found = sorted(name for name, value in label(expected).items() if value == 1)
-    against = [len(opposed(report.section("report"), expected)) for report in reports]
-    return [study.study_id, found, list(scores), against]
+    found = sorted(name for name, value in label(_whole(reference)).items() if value == 1)
+    return [study.study_id, found, list(scores), [report.n_opposed for report in reports]]
 
 
-def _study(study: Study, reference: Reference, reports: Sequence[Prediction], picture: str) -> dict[str, Any]:
-    whole = _whole(reference)
+def _study(study: Study, reference: Reference, reports: Sequence[_Report], picture: str) -> dict[str, Any]:
     return {
         "id": study.study_id,
         "picture": picture,
         "view": study.views[0].position if study.views else "",
         "attributes": dict(study.attributes),
         "reference": {"findings": reference.findings, "impression": reference.impression},
-        "reports": [
-            {name: marked(getattr(report, name), whole) for name in ("findings", "impression")}
-            | {"error": report.error}
-            for report in reports
-        ],
+        "reports": [report.content for report in reports],
     }
 
 

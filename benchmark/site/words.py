@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from benchmark.labeler import CLASSES
-from benchmark.labeler.label import Mention, label, mentions
+from benchmark.labeler.label import label, stated
 
 PLAIN, SHARED, OPPOSED = 0, 1, 2
 """Nothing to say of it; in the longest common subsequence of words, which is what ROUGE-L counts; a finding that one
@@ -15,16 +15,18 @@ text states and the other denies."""
 Pieces = list[tuple[str, int]]
 """A text cut into pieces, each with what is to be said of it."""
 
+Span = tuple[int, int]
+"""Where a piece begins and ends in its text."""
+
 _WORD = re.compile(r"\w+(?:[-.']\w+)*")
 
 
-def marked(text: str, reference: str) -> Pieces:
-    """The text in pieces. Joined they are the text."""
+def marked(text: str, reference: str, against: Sequence[Span]) -> Pieces:
+    """The text in pieces, with what is `opposed` in it. Joined they are the text."""
     kinds = [PLAIN] * len(text)
     for begin, end in _shared(text, reference):
         kinds[begin:end] = [SHARED] * (end - begin)
-    for mention in opposed(text, reference):
-        begin, end = mention.span
+    for begin, end in against:
         kinds[begin:end] = [OPPOSED] * (end - begin)
     pieces: Pieces = []
     for letter, kind in zip(text, kinds, strict=True):
@@ -35,17 +37,15 @@ def marked(text: str, reference: str) -> Pieces:
     return pieces
 
 
-def opposed(text: str, reference: str) -> list[Mention]:
-    """The findings in a text that its reference contradicts: present here and denied there, or the other way round."""
+def opposed(text: str, reference: str) -> list[Span]:
+    """Where findings stand in a text that its reference contradicts: present here and denied there, or the other way
+    round.
+    """
     expected = label(reference)
-    return [
-        mention
-        for mention in mentions(text)
-        if mention.label in CLASSES and {mention.value, expected.get(mention.label)} == {0, 1}
-    ]
+    return [span for name, value, span in stated(text) if name in CLASSES and {value, expected.get(name)} == {0, 1}]
 
 
-def _shared(text: str, reference: str) -> Sequence[tuple[int, int]]:
+def _shared(text: str, reference: str) -> Sequence[Span]:
     """Where the words of a longest common subsequence stand in the text."""
     from rapidfuzz.distance import LCSseq
 

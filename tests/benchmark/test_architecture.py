@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "errors": "",
     "schema": "",
     "processes": "errors",
+    "wording": "",
     "console": "processes errors",
     "statistics": "",
     "_mimic_sections": "",
@@ -71,6 +72,7 @@ MAY_IMPORT = {
     "ranking": "schema statistics pairs",
     "seeds": "provenance",
     "leaderboard": f"{RECORDS} store pairs ranking seeds",
+    "spread": f"{RECORDS} pairs ranking leaderboard",
     "sites": f"{RECORDS} leaderboard",
     # Stages put together.
     "opening": f"{TOOLS} store provenance",
@@ -90,13 +92,14 @@ MAY_IMPORT = {
     "compare": f"{TOOLS} store licence score statistics pairs paired scored_runs leaderboard",
     "fetch": f"{TOOLS} hub annotators protocols",
     "doctor": f"{TOOLS} provenance java hub fetch",
-    "speed": f"{RECORDS} contracts registry java cache images provenance protocols score store",
+    "speed": f"{RECORDS} contracts registry java cache images provenance protocols score store pairs leaderboard site",
     "inspection": f"{RECORDS} contracts console store provenance novelty images",
     "site": f"{RECORDS} console contracts store licence novelty images statistics pairs published leaderboard labeler "
-    "scored_runs evaluate rescore",
+    "scored_runs evaluate rescore spread wording",
+    "plots": f"{RECORDS} console store slices ranking leaderboard spread evaluate wording",
     "cli": f"{TOOLS} store licence inspection site rexrank leaderboard opening evaluate train rescore loose quickstart "
     "cards protocols doctor speed fetch hub labeler compare scored_runs published submit slices sites search launch "
-    "sweep",
+    "sweep plots",
     "__main__": "cli",
     # What Python code is offered.
     "api": f"{TOOLS} generate score train evaluate",
@@ -111,7 +114,7 @@ PLUGINS_MAY_IMPORT = set("schema contracts errors sections images console proces
 PRIVATE = {("benchmark.metrics._meteor_jar", "benchmark.protocols._ptb")}
 """Private modules that another package may import: METEOR's own tokenizing is that of the protocol."""
 
-OWN_PACKAGE = ("protocols", "metrics", "cli", "inspection", "labeler", "speed", "annotators", "site")
+OWN_PACKAGE = ("protocols", "metrics", "cli", "inspection", "labeler", "speed", "annotators", "site", "plots")
 """Places in the table that are packages, whose modules import one another."""
 
 STANDARD_LIBRARY_ONLY = (
@@ -121,6 +124,8 @@ STANDARD_LIBRARY_ONLY = (
 THIRD_PARTY_AT_IMPORT = {
     **dict.fromkeys(("statistics", "grouped", "paired", "scored_runs", "score", "cache", "annotators"), {"numpy"}),
     **dict.fromkeys(("images", "_dicom"), {"numpy", "PIL"}),
+    # Drawing is imported by its own command alone.
+    "plots": {"numpy"},
     # The speed runs are imported by their own commands alone.
     "speed": {"numpy", "PIL", "safetensors", "timm", "torch", "transformers"},
     "cli": {"typer"},

@@ -303,6 +303,10 @@ def test_bad_input_is_one_sentence(tmp_path, name, content, sentence):
         files.read_reports(path)
 
 
+def test_an_id_that_a_spreadsheet_would_run_is_disarmed():
+    assert files.table([("=1+1", "No edema."), ("s1", "")]).splitlines()[1].startswith("'=1+1,")
+
+
 def test_the_command_compares_with_a_truth_table(tmp_path):
     reports, truth = tmp_path / "a.jsonl", tmp_path / "truth.csv"
     reports.write_text('{"study_id": "1", "text": "Small right pneumothorax."}\n')

@@ -93,6 +93,7 @@ def aggregate(model="vgpt2", run_id="r1", cider=0.5, sections=None, **changes):
         "seconds_per_report": 0.2,
         "protocol": "protocol:default|version:1",
         "sections": sections or {"findings": section(cider)},
+        "protocols": {},
     }
     return {**entry, **changes}
 
@@ -357,7 +358,7 @@ def test_a_metric_that_somebody_added_has_a_column(tmp_path):
     assert {row["model"]: row["radgraph"] for row in rows} == {"vgpt2": "0.125000", "b": ""}
 
 
-@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)"])
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1+1"])
 def test_a_cell_that_a_spreadsheet_would_run_is_disarmed(tmp_path, name):
     put(tmp_path, aggregate(name, cider=-0.25, note=name, preset=f"a{name}"))
     (row,) = csv.DictReader(io.StringIO(leaderboard.to_csv(board(tmp_path))))

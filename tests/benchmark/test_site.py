@@ -2,14 +2,15 @@
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 
-from benchmark import store
-from benchmark.contracts import LEAVABLE
+from benchmark import evaluate, rescore, score, store
+from benchmark.contracts import LEAVABLE, MetricContext
 from benchmark.errors import UserError
 from benchmark.site import boards, words
 from benchmark.site import build as site
@@ -61,6 +62,7 @@ def phantom(tmp_path_factory, call_bench):
         assert call_bench(results, "generate", model, "--dataset", "phantom", "--root", data)[0] == 0
     for run in (results / "runs").glob("*/*/*/*"):
         assert call_bench(results, "score", run)[0] == 0
+        assert call_bench(results, "score", run, "--protocol", "radeval", "--keep")[0] == 0
     status, _, said = call_bench(results, "site")
     assert status == 0, said
     return results / "site", results
@@ -94,6 +96,48 @@ def test_studies_hold_images_and_what_each_model_wrote(phantom):
     place = [run["model"] for run in index["runs"]].index("second-reader")
     for study in studies:
         assert "".join(piece for piece, _ in study["reports"][place]["findings"]) == written[study["id"]]
+
+
+def test_scores_under_a_protocol_are_kept_and_have_a_page(phantom, call_bench, tmp_path):
+    folder, results = phantom
+    (run,) = (results / "runs").glob("*/*/second-reader/*")
+    (path,) = (results / "scores").glob("*/second-reader-*.json")
+    kept = store.read_json(path)["protocols"]["radeval"]
+    assert list(kept) == ["findings", "impression", "report"] and "slices" not in kept["findings"]
+    alone = ("--protocol", "radeval", "--section", "findings", "--json", tmp_path / "scores.json")
+    assert call_bench(results, "score", run, *alone)[0] == 0
+    expected = store.read_json(tmp_path / "scores.json")["protocols"]["radeval"]["metrics"]
+    assert kept["findings"]["metrics"].keys() == {key for key, each in expected.items() if each["value"] is not None}
+    for key, metric in kept["findings"]["metrics"].items():
+        assert metric.items() <= expected[key].items()
+        assert f"{metric['value']:.3f}" in Page(next(folder.glob("*/protocol-radeval.html"))).text
+
+
+def test_scores_under_a_protocol_stay_as_long_as_the_predictions_do(phantom, tmp_path):
+    shutil.copytree(phantom[1], tmp_path / "results")
+    results = tmp_path / "results"
+    (path,) = (results / "runs").glob("*/*/second-reader/*")
+    run, dataset = rescore.open_run(path, None, None, results)
+    before = store.read_json(run.scores)["protocols"]
+    metrics = score.load_metrics(MetricContext(), ["rouge-l"])
+    again = evaluate.score_run(run, rescore.run_selection(run, dataset), results, MetricContext(), metrics)
+    assert before and again["protocols"] == before
+    run.predictions.write_text(run.predictions.read_text("utf-8").replace("lungs", "lung"), "utf-8")
+    with pytest.raises(UserError, match="not scored as they are now"):
+        rescore.keep_protocols(run, dataset, results, rescore.Order(["radeval"]))
+    again = evaluate.score_run(run, rescore.run_selection(run, dataset), results, MetricContext(), metrics)
+    assert again["protocols"] == {}
+
+
+def test_a_run_of_some_studies_is_scored_under_a_protocol(phantom, call_bench, tmp_path):
+    folder = phantom[1].parent
+    some = ("most-frequent", "--dataset", "phantom", "--root", folder / "data", "--limit", 3)
+    assert call_bench(tmp_path, "generate", *some)[0] == 0
+    (run,) = (tmp_path / "runs").glob("*/*/*/*")
+    out = tmp_path / "scores.json"
+    status, _, said = call_bench(tmp_path, "score", run, "--protocol", "radeval", "--section", "report", "--json", out)
+    assert status == 0, said
+    assert store.read_json(out)["protocols"]["radeval"]["n"] == 3
 
 
 def test_names_and_notes_are_text_wherever_they_stand(tmp_path, aggregates):
@@ -171,7 +215,7 @@ def test_without_scores_a_sentence(tmp_path):
     ],
 )
 def test_words_that_are_marked(text, reference, shared, opposed):
-    pieces = words.marked(text, reference)
+    pieces = words.marked(text, reference, words.opposed(text, reference))
     assert "".join(piece for piece, _ in pieces) == text
     assert [piece for piece, kind in pieces if kind == words.SHARED] == shared
     assert [piece for piece, kind in pieces if kind == words.OPPOSED] == opposed

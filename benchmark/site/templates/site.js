@@ -1,8 +1,9 @@
 "use strict";
 
-// Leaderboards: choice of section, filter by words, sorting by any column.
+// Leaderboards: choice of protocol and section, filter by words, sorting by any column.
 (() => {
   const section = document.getElementById("section");
+  const protocol = document.getElementById("protocol");
   const filter = document.getElementById("filter");
   const shown = document.getElementById("shown");
   if (!section || !filter) return;
@@ -44,6 +45,10 @@
     table.tBodies[0].append(...rows);
   }
 
+  // Each protocol has a page of its own; the section goes along behind the #.
+  protocol?.addEventListener("change", () => location.assign(`${protocol.value}#${section.value}`));
+  const wanted = decodeURIComponent(location.hash.slice(1));
+  if ([...section.options].some((option) => option.value === wanted)) section.value = wanted;
   section.addEventListener("change", show);
   filter.addEventListener("input", show);
   document.addEventListener("submit", (event) => event.preventDefault());
