@@ -17,7 +17,7 @@ from benchmark.errors import UserError
 from benchmark.registry import METRICS
 
 if TYPE_CHECKING:
-    from benchmark.contracts import Dataset, Model
+    from benchmark.contracts import Dataset, MetricContext, Model
     from benchmark.schema import GenerationSettings
 
 ModelName = Annotated[str, typer.Argument(help="A name from `bench models`.")]
@@ -37,10 +37,6 @@ Processes = Annotated[
     int | None, typer.Option("--nproc", help="Work in so many processes on this machine, each with a GPU of its own.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Encoder = Annotated[str, typer.Option("--bertscore-encoder", help="Folder or hub id; else the MiniLM package.")]
-Precision = Annotated[
-    str, typer.Option("--bertscore-precision", help="fp32, or bf16: sooner on a CPU that has it, mean within 2e-4.")
-]
 GenerationSeed = Annotated[int, typer.Option("--seed", help="Seed of generation.")]
 Missing = Annotated[
     str, typer.Option("--missing", help="Studies without just one hypothesis: fail, zero (an empty one), skip.")
@@ -101,6 +97,30 @@ class DataOptions:
             options["layout"] = self.layout
         results = config.results_folder()
         return opening.open_dataset(name or self.dataset, self.root, self.reports_root, results, options)
+
+
+@dataclass(frozen=True)
+class MetricOptions:
+    """What metrics are made with."""
+
+    bertscore_encoder: Annotated[
+        str, typer.Option("--bertscore-encoder", help="Folder or hub id; else the MiniLM package.")
+    ] = ""
+    bertscore_precision: Annotated[
+        str,
+        typer.Option("--bertscore-precision", help="fp32, or bf16: sooner on a CPU that has it, mean within 2e-4."),
+    ] = "fp32"
+    model_folder: Annotated[
+        list[str] | None, typer.Option("--model-folder", help="HUB_ID=FOLDER of a tokenizer or encoder.")
+    ] = None
+
+    def context(self) -> MetricContext:
+        """Raises UserError for a folder that is not given as HUB_ID=FOLDER."""
+        from benchmark.contracts import MetricContext
+
+        folders = dict(key_value("--model-folder", given) for given in self.model_folder or [])
+        extra = {"folders": folders, "bertscore_precision": self.bertscore_precision}
+        return MetricContext(encoder=self.bertscore_encoder, extra=extra)
 
 
 def key_value(option: str, given: str) -> tuple[str, str]:

@@ -16,13 +16,12 @@ from benchmark.cli._options import (
     CheckpointPath,
     DataOptions,
     Device,
-    Encoder,
     ExtraMetrics,
     GenerationOptions,
     GenerationSeed,
     Limit,
+    MetricOptions,
     ModelName,
-    Precision,
     Preset,
     Processes,
     Protocols,
@@ -93,6 +92,7 @@ def train(
 def evaluate_command(
     model: ModelName,
     source: DataOptions,
+    scoring: MetricOptions,
     decoding: GenerationOptions,
     split: Split = "val",
     checkpoint: CheckpointPath = None,
@@ -106,13 +106,10 @@ def evaluate_command(
     metric: ExtraMetrics = None,
     protocol: Protocols = "",
     nproc: Processes = None,
-    bertscore_encoder: Encoder = "",
-    bertscore_precision: Precision = "fp32",
     as_json: AsJson = False,
 ) -> None:
     """Generate reports for a split and score them; run again after an interruption it goes on."""
     from benchmark import evaluate, rescore
-    from benchmark.contracts import MetricContext
 
     # An unknown name is said before any work is done.
     settings, results = decoding.settings(MODELS.load(model)), config.results_folder()
@@ -126,7 +123,7 @@ def evaluate_command(
     folder = evaluate.write_reports(model, data, selection, settings, results, control=control, **options)
     if not processes.first():
         return
-    context = MetricContext(encoder=bertscore_encoder, extra={"bertscore_precision": bertscore_precision})
+    context = scoring.context()
     scores = evaluate.score_run(folder, selection, results, context, extra=extra)
     scores, refused = under_protocols(scores, folder, data, results, rescore.Order(names, context=context))
     conclude(folder.path, scores, results, as_json)
@@ -178,20 +175,18 @@ def sweep_command(
         list[str], typer.Argument(help="Names from `bench models`; `baselines` for all that ignore images.")
     ],
     source: DataOptions,
+    scoring: MetricOptions,
     seeds: Annotated[str, typer.Option("--seeds", help="Of training, divided by commas.")] = "0",
     splits: Annotated[str, typer.Option("--splits", help="Divided by commas.")] = "val",
     preset: Preset = None,
     changes: Changes = None,
     device: Device = None,
-    bertscore_encoder: Encoder = "",
-    bertscore_precision: Precision = "fp32",
 ) -> None:
     """Train several models with several seeds, evaluate them (also on shuffled images), write the leaderboards.
 
     What is done already is not done again, and several processes may share one sweep.
     """
     from benchmark import leaderboard as boards
-    from benchmark.contracts import MetricContext
     from benchmark.quickstart import baselines
     from benchmark.sweep import sweep
 
@@ -207,7 +202,7 @@ def sweep_command(
         splits=[split.strip() for split in splits.split(",")],
         preset=preset,
         changes=changes or [],
-        context=MetricContext(encoder=bertscore_encoder, extra={"bertscore_precision": bertscore_precision}),
+        context=scoring.context(),
         device=device,
     )
     for board in boards.boards(results):

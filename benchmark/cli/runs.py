@@ -15,8 +15,8 @@ from benchmark.cli._app import app, end
 from benchmark.cli._options import (
     AsJson,
     DataOptions,
-    Encoder,
     ExtraMetrics,
+    MetricOptions,
     Missing,
     Protocols,
     Split,
@@ -68,6 +68,7 @@ def submit(
     predictions: Annotated[Path, typer.Argument(help="Reports by study id: CSV, JSONL, JSON as of ReXrank, …")],
     name: Annotated[str, typer.Option("--name", help="Of the system, as it shall stand on the leaderboard.")],
     source: DataOptions,
+    scoring: MetricOptions,
     about: CardOptions,
     split: Split = "test",
     section: Annotated[
@@ -76,13 +77,11 @@ def submit(
     missing: Missing = "fail",
     metric: ExtraMetrics = None,
     protocol: Protocols = "",
-    bertscore_encoder: Encoder = "",
     as_json: AsJson = False,
 ) -> None:
     """Make a run of reports that another program wrote: scored, with a card and a row of the leaderboard."""
     from benchmark import evaluate, rescore
     from benchmark import submit as stage
-    from benchmark.contracts import MetricContext
 
     results, extra, names = config.results_folder(), check_metrics(metric), check_protocols(protocol)
     if source.dataset is None:
@@ -91,7 +90,7 @@ def submit(
     submission = stage.Submission(predictions, name, section, missing, card)
     data = source.open()
     folder, selection = stage.submit(submission, data, split, results)
-    context = MetricContext(encoder=bertscore_encoder)
+    context = scoring.context()
     scores = evaluate.score_run(folder, selection, results, context, extra=extra)
     scores, refused = under_protocols(scores, folder, data, results, rescore.Order(names, context=context))
     conclude(folder.path, scores, results, as_json)

@@ -13,10 +13,9 @@ from benchmark.cli._app import app, end
 from benchmark.cli._options import (
     AsJson,
     DataOptions,
-    Encoder,
     ExtraMetrics,
+    MetricOptions,
     Missing,
-    Precision,
     Split,
     check_metrics,
     check_protocols,
@@ -37,6 +36,7 @@ def score(
         typer.Argument(help="Texts by study id (CSV, JSONL, JSON as of ReXrank or R2GenGPT), or a run folder."),
     ],
     source: DataOptions,
+    scoring: MetricOptions,
     references: Annotated[Path | None, typer.Option("--references", help="Likewise; or a data set: --dataset.")] = None,
     split: Split = "val",
     section: Annotated[str, typer.Option("--section", help="findings, impression or report.")] = "",
@@ -50,22 +50,13 @@ def score(
     training_texts: Annotated[
         Path | None, typer.Option("--training-texts", help="For protocols with a vocabulary; else the data set's.")
     ] = None,
-    model_folder: Annotated[
-        list[str] | None, typer.Option("--model-folder", help="HUB_ID=FOLDER of a tokenizer or encoder.")
-    ] = None,
     json_out: Annotated[Path | None, typer.Option("--json", help="Write the numbers to this file.")] = None,
     metric: ExtraMetrics = None,
-    bertscore_encoder: Encoder = "",
-    bertscore_precision: Precision = "fp32",
 ) -> None:
     """Score texts against references, a data set or, of a run folder, its data set, under any protocols."""
     from benchmark import rescore
-    from benchmark.contracts import MetricContext
 
-    folders = dict(key_value("--model-folder", given) for given in model_folder or [])
-    context = MetricContext(
-        encoder=bertscore_encoder, extra={"folders": folders, "bertscore_precision": bertscore_precision}
-    )
+    context = scoring.context()
     names = check_protocols(protocol)
     extra = check_metrics(metric)
     order = rescore.Order(names or ["default"], section, missing, training_texts, context, extra)
