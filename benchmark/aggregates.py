@@ -8,11 +8,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark import licence, provenance
+from benchmark import licence, packing, provenance
 from benchmark.console import say
+from benchmark.errors import UserError
 from benchmark.novelty import TrainingTexts
 from benchmark.schema import Prediction, Reference
-from benchmark.store import write_json
+from benchmark.store import read_json, write_json
 
 
 def write(run: Mapping[str, Any], scores: Mapping[str, Any], results: Path) -> None:
@@ -21,7 +22,7 @@ def write(run: Mapping[str, Any], scores: Mapping[str, Any], results: Path) -> N
     for section in kept_back:
         say(f"{section}: fewer than {licence.MIN_PATIENTS} patients, so its scores stay in the run folder.")
     sections = {
-        name: scored | slices_to_leave(run["may_leave"], scored["slices"])
+        name: _in_file(scored | _slices(run, scored))
         for name, scored in scores["sections"].items()
         if name not in kept_back
     }
@@ -30,7 +31,28 @@ def write(run: Mapping[str, Any], scores: Mapping[str, Any], results: Path) -> N
         shown = {**scores, "sections": sections, "protocols": {name: found for name, found in under.items() if found}}
         content = aggregate(run, shown) | {"suppressed": kept_back}
         folder, name = f"{run['dataset']}-{run['split']}", f"{run['model']}-{run['run_id']}"
-        write_json(results / "scores" / folder / f"{name}.json", content)
+        write_json(results / "scores" / folder / f"{name}.json", content, dense=True)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """An aggregate. Raises UserError for a file that is none."""
+    entry = read_json(path)
+    if "sections" not in entry or "run_id" not in entry:
+        raise UserError(f"{path} holds no aggregated scores. Remove it, or run `bench eval` again.")
+    for scored in entry["sections"].values():
+        if "packed_slices" in scored:
+            scored["slices"] = packing.unpack(scored.pop("packed_slices"))
+    return entry
+
+
+def _in_file(scored: Mapping[str, Any]) -> dict[str, Any]:
+    rest = {key: value for key, value in scored.items() if key != "slices"}
+    return {**rest, "packed_slices": packing.pack(scored["slices"])}
+
+
+def _slices(run: Mapping[str, Any], scored: Mapping[str, Any]) -> dict[str, Any]:
+    """A control is there for its distance from the run, which is told of all studies: its slices stay here."""
+    return slices_to_leave(run["may_leave"], {} if run["control"] else scored["slices"])
 
 
 def _to_leave(run: Mapping[str, Any], protocol: str, sections: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark import pairs, seeds
-from benchmark.errors import UserError
+from benchmark import aggregates, pairs, seeds
 from benchmark.ranking import RANKED_BY, Row, group, ranked
 from benchmark.schema import SECTIONS
-from benchmark.store import cell, read_json, write_text
+from benchmark.store import cell, write_text
 
 METRICS = (
     "bleu_1",
@@ -93,10 +92,7 @@ def read_entries(folder: Path) -> list[dict[str, Any]]:
     for path in sorted(folder.glob("*.json")):
         if path.name == pairs.NAME:
             continue
-        entry = read_json(path)
-        if "sections" not in entry or "run_id" not in entry:
-            raise UserError(f"{path} holds no aggregated scores. Remove it, or run `bench eval` again.")
-        entries.append(entry)
+        entries.append(aggregates.read(path))
     return sorted(entries, key=lambda entry: (entry["date"], entry["run_id"]))
 
 

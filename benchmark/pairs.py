@@ -100,7 +100,7 @@ def merge(folder: Path, new: Iterable[Group], run_ids: Collection[str]) -> Path 
     filled = [group for _, group in sorted(groups.items()) if group["pairs"]]
     if not filled and not (folder / NAME).exists():
         return None
-    write_json(folder / NAME, {"groups": filled})
+    write_json(folder / NAME, {"groups": filled}, dense=True)
     return folder / NAME
 
 

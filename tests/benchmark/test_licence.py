@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import evaluate, licence, opening
+from benchmark import aggregates, evaluate, licence, opening
 from benchmark import train as training
 from benchmark.contracts import MetricContext
 from benchmark.errors import UserError
@@ -91,7 +91,7 @@ def test_scores_of_fewer_than_ten_patients_stay_in_the_run_folder(mimic, scored)
     assert len(list(scored.glob("runs/mimic-cxr/*/*/*/scores.json"))) == 2
     assert not (scored / "scores" / "mimic-cxr-val").exists()
     (path,) = (scored / "scores" / "mimic-cxr-test").glob("*.json")
-    content = json.loads(path.read_text())
+    content = aggregates.read(path)
     run_scores = json.loads(next(scored.glob("runs/mimic-cxr/test/*/*/scores.json")).read_text())
     few = [name for name, section in run_scores["sections"].items() if section["n_patients"] < licence.MIN_PATIENTS]
     assert content["suppressed"] == few and set(content["sections"]) == set(run_scores["sections"]) - set(few)

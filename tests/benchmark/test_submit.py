@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from benchmark import leaderboard, protocols
+from benchmark import aggregates, leaderboard, protocols
 from benchmark.metrics import cider, rouge_l
 from benchmark.registry import DATASETS, METRICS
 
@@ -81,7 +81,7 @@ def rows(results, section="report"):
 
 def aggregate(results, model):
     (path,) = results.glob(f"scores/*/{model}-*.json")
-    return json.loads(path.read_text())
+    return aggregates.read(path)
 
 
 # --- a row of its own -------------------------------------------------------------------------------------------
