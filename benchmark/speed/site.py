@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmark import leaderboard, pairs
 from benchmark.errors import UserError
-from benchmark.site.build import build
+from benchmark.site.build import RUNS, build
 from benchmark.store import read_json, write_json
 
 
@@ -65,14 +65,15 @@ def measure(results: Path, runs: int, scratch: Path) -> Measured:
 def enlarge(results: Path, board: str, target: Path, runs: int, tested: int | None = None) -> int:
     """Copy a leaderboard to another results folder, its runs again and again under other names until there are `runs`.
 
-    Every two of the first `tested` runs (else of all) get the tests of the first two. Returns how many pairs there are.
+    Every two of the first `tested` runs (else of all) get the tests of the first two, and the first ones copies of the
+    run folders, as many as a page of studies shows. Returns how many pairs there are.
     """
     source = results / "scores" / board
     entries = [entry for entry in leaderboard.read_entries(source) if not entry["control"]]
     copies = [_copy(entries[i % len(entries)], i) for i in range(runs)]
     for copy in copies:
         write_json(target / "scores" / board / f"{copy['run_id']}.json", copy)
-    for entry, copy in zip(entries * runs, copies, strict=False):
+    for entry, copy in zip(entries * runs, copies[:RUNS], strict=False):
         _copy_run(results, target, entry, copy)
     ids = list(itertools.combinations([copy["run_id"] for copy in copies[:tested]], 2))
     known = read_json(source / pairs.NAME)["groups"] if (source / pairs.NAME).exists() else []

@@ -37,12 +37,9 @@
     for (const each of head.parentElement.cells) each.removeAttribute("aria-sort");
     head.setAttribute("aria-sort", order);
     const sign = order === "ascending" ? 1 : -1;
-    const rows = [...table.tBodies[0].rows];
-    rows.sort((a, b) => {
-      const [one, two] = [value(a, column), value(b, column)];
-      return sign * (typeof one === "number" ? one - two : one.localeCompare(two));
-    });
-    table.tBodies[0].append(...rows);
+    const rows = [...table.tBodies[0].rows].map((row) => [value(row, column), row]);
+    rows.sort(([one], [two]) => sign * (typeof one === "number" ? one - two : one.localeCompare(two)));
+    table.tBodies[0].append(...rows.map(([, row]) => row));
   }
 
   // Each protocol has a page of its own; the section goes along behind the #.
