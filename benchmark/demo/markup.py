@@ -12,7 +12,7 @@ from benchmark.demo.writing import Written
 from benchmark.schema import LABEL_VALUES, Reference
 from benchmark.sections import split_output
 
-TALLEST = 360
+TALLEST = 300
 """Height of a picture on a wide page, in pixels."""
 SECTIONS = ("findings", "impression")
 Words = Mapping[str, str]

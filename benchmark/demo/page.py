@@ -18,6 +18,7 @@ from benchmark.schema import Reference, Study
 from benchmark.train import Checkpoint
 
 STYLE = Path(__file__).with_name("style.css").read_text("utf-8")
+MODEL = "vgpt2"
 KEPT = 4
 """Models in memory; the one that was not asked for longest makes room."""
 
@@ -105,7 +106,9 @@ def choose_checkpoint(found: shelf.Shelf, model: str, checkpoint: str, key: str,
 
 
 def _default(found: shelf.Shelf) -> int:
-    """The model with the newest checkpoint."""
+    """The model that this benchmark is about, else that with the newest checkpoint."""
+    if MODEL in found.models:
+        return list(found.models).index(MODEL)
     dates = [checkpoints[0].card["date"] for checkpoints in found.models.values()]
     return dates.index(max(dates))
 
@@ -138,12 +141,16 @@ def choose_settings(words: Words) -> dict[str, Any]:
 
 def choose_picture(words: Words) -> tuple[pictures.Picture | None, Reference | None]:
     """The radiograph, and what the phantom's reader wrote where it is one."""
-    source = st.segmented_control(
+    left, right = st.columns([1, 2])
+    source = left.segmented_control(
         words["source"], ["upload", "phantom"], default="upload", format_func=words.__getitem__, key="source",
         required=True,
     )  # fmt: skip
-    if source == "phantom":
-        return choose_phantom(words)
+    with right:
+        return choose_phantom(words) if source == "phantom" else choose_upload(words)
+
+
+def choose_upload(words: Words) -> tuple[pictures.Picture | None, None]:
     uploaded = st.file_uploader(words["file"], key=f"upload-{state.get('round', 0)}")
     st.html(markup.line("hint", words["stays_in_memory" if pictures.IN_MEMORY else "stays_for_a_moment"]))
     if uploaded is None:
@@ -215,9 +222,13 @@ def ask(shared: list[shelf.Shared], picture: pictures.Picture, settings: Mapping
         column.html(markup.maker(card["model"], each.checkpoint.path.name, card["dataset"]["name"]))
         places.append(column.empty())
     for each, place in zip(shared, places, strict=True):
+        shown = 0
 
         def grow(text: str, place: Any = place) -> None:
-            place.html(markup.growing(text, words))
+            nonlocal shown
+            if (begun := len(text.split())) != shown:  # by the word: each change of the page costs milliseconds
+                shown = begun
+                place.html(markup.growing(text, words))
 
         def wait(place: Any = place) -> None:
             place.html(markup.line("hint", words["waiting"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import socket
 from pathlib import Path
 
@@ -23,6 +24,9 @@ def serve(results: Path, address: str, port: int) -> None:
     """
     if importlib.util.find_spec("streamlit") is None:
         raise UserError("The demo needs Streamlit: pip install 'cxr-report-bench[app]'.")
+    # Read when torch is loaded. Threads that wait for one another in a busy loop take the processor from the page and its
+    # other visitors: with two cores at work elsewhere a report of 49 tokens took 1.5 s in place of .1.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if not shelf.look(results).models:
         raise UserError(f"No model that reads images has been trained in {results} yet: run `bench train vgpt2` first.")
     _check_free(address, port)
@@ -36,6 +40,7 @@ def serve(results: Path, address: str, port: int) -> None:
         "server_port": port,
         "server_maxUploadSize": MAX_UPLOAD_MB,
         "server_fileWatcherType": "none",
+        "runner_magicEnabled": False,
         "browser_gatherUsageStats": False,
         "client_toolbarMode": "minimal",
         "client_showErrorDetails": "none",

@@ -93,8 +93,9 @@ MAY_IMPORT = {
     "site": f"{RECORDS} console contracts store licence novelty images statistics pairs published leaderboard labeler "
     "scored_runs evaluate rescore",
     "demo": f"{TOOLS} images sections opening provenance train labeler api",
-    "cli": f"{TOOLS} store licence inspection site rexrank leaderboard opening evaluate train rescore loose quickstart "
-    "demo cards protocols doctor speed fetch hub labeler compare scored_runs published submit slices sites search launch",
+    "cli": f"{TOOLS} store licence inspection site rexrank leaderboard opening evaluate train rescore loose "
+    "quickstart demo cards protocols doctor speed fetch hub labeler compare scored_runs published submit slices sites "
+    "search launch",
     "__main__": "cli",
     # What Python code is offered.
     "api": f"{TOOLS} generate score train evaluate",
