@@ -50,9 +50,9 @@ def films(picture: Picture, written: Sequence[Written], words: Words) -> str:
     return f'<style>{rules}</style><div class="films">{left}{right}</div>'
 
 
-def maker(model: str, checkpoint: str, dataset: str) -> str:
+def maker(model: str, checkpoint: str) -> str:
     """Who writes."""
-    return f'<p class="maker"><b>{escape(model)}</b> · {escape(checkpoint)} · {escape(dataset)}</p>'
+    return f'<p class="maker"><b>{escape(model)}</b> · {escape(checkpoint)}</p>'
 
 
 def growing(text: str, words: Words) -> str:

@@ -43,11 +43,10 @@ def page() -> None:
     picture, reference = choose_picture(words)
     shared = [opened for each in checkpoints if (opened := ready(each, words))]
     films = st.empty()
-    write, clear, _ = st.columns([2, 1, 4])
-    asked = write.button(
-        words["write"], type="primary", disabled=picture is None or len(shared) < len(checkpoints), width="stretch"
-    )
-    clear.button(words["clear"], on_click=forget, width="stretch")
+    unready = picture is None or len(shared) < len(checkpoints)
+    with st.container(horizontal=True):
+        asked = st.button(words["write"], type="primary", disabled=unready)
+        st.button(words["clear"], on_click=forget)
     if picture is None:
         st.html(markup.line("hint", words["start"]))
         return
@@ -89,14 +88,19 @@ def head() -> Words:
 
 def choose_checkpoints(found: shelf.Shelf, words: Words) -> list[Checkpoint]:
     """One, or two to be compared."""
-    first = choose_checkpoint(found, words["model"], words["checkpoint"], "first", words)
+    usual = _default(found)
+    first = choose_checkpoint(found, words["model"], words["checkpoint"], "first", usual, words)
     if not st.toggle(words["compare"], key="compare"):
         return [first]
-    return [first, choose_checkpoint(found, words["second_model"], words["second_checkpoint"], "second", words)]
+    labels = words["second_model"], words["second_checkpoint"]
+    return [first, choose_checkpoint(found, *labels, "second", (usual + 1) % len(found.models), words)]
 
 
-def choose_checkpoint(found: shelf.Shelf, model: str, checkpoint: str, key: str, words: Words) -> Checkpoint:
-    name = st.selectbox(model, list(found.models), index=_default(found), key=f"{key}-model")
+def choose_checkpoint(
+    found: shelf.Shelf, model: str, checkpoint: str, key: str, usual: int, words: Words
+) -> Checkpoint:
+    """One of those found, from two boxes with the labels `model` and `checkpoint`."""
+    name = st.selectbox(model, list(found.models), index=usual, key=f"{key}-model")
     offered = {each.path.name: each for each in found.models[name]}
     chosen = offered[st.selectbox(checkpoint, list(offered), key=f"{key}-checkpoint-{name}")]
     card = chosen.card
@@ -218,8 +222,7 @@ def ask(shared: list[shelf.Shared], picture: pictures.Picture, settings: Mapping
     state.pop("nearest", None)
     places = []
     for each, column in zip(shared, st.columns(len(shared)), strict=True):
-        card = each.checkpoint.card
-        column.html(markup.maker(card["model"], each.checkpoint.path.name, card["dataset"]["name"]))
+        column.html(markup.maker(each.checkpoint.card["model"], each.checkpoint.path.name))
         places.append(column.empty())
     for each, place in zip(shared, places, strict=True):
         shown = 0
@@ -243,8 +246,7 @@ def ask(shared: list[shelf.Shared], picture: pictures.Picture, settings: Mapping
 
 def show(written: writing.Written, number: int, words: Words) -> None:
     """A report with its labels, its raw text and its files."""
-    checkpoint = written.checkpoint
-    st.html(markup.maker(written.model, checkpoint["name"], checkpoint["dataset"]))
+    st.html(markup.maker(written.model, written.checkpoint["name"]))
     st.html(markup.report(written, number, words))
     st.markdown(f"**{words['labels']}**", help=words["labels_help"])
     st.html(markup.labels(written, words))

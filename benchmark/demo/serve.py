@@ -24,8 +24,8 @@ def serve(results: Path, address: str, port: int) -> None:
     """
     if importlib.util.find_spec("streamlit") is None:
         raise UserError("The demo needs Streamlit: pip install 'cxr-report-bench[app]'.")
-    # Read when torch is loaded. Threads that wait for one another in a busy loop take the processor from the page and its
-    # other visitors: with two cores at work elsewhere a report of 49 tokens took 1.5 s in place of .1.
+    # Read when torch is loaded. Threads that wait for one another in a busy loop take the processor from the page and
+    # its other visitors: with two cores at work elsewhere a report of 49 tokens took 1.5 s in place of .1.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if not shelf.look(results).models:
         raise UserError(f"No model that reads images has been trained in {results} yet: run `bench train vgpt2` first.")
