@@ -21,7 +21,7 @@ pytest.importorskip("streamlit", reason="streamlit is not installed (extra app)"
 
 SMALL = {
     "encoder": "test_resnet", "encoder_args": {}, "layers": 1, "width": 64, "heads": 2, "vocabulary": 300,
-    "image_size": 32, "epochs": 80, "batch_size": 4, "learning_rate": 1e-2, "save_every": 10_000, "degrees": 0.0,
+    "image_size": 32, "epochs": 4, "batch_size": 4, "learning_rate": 1e-2, "save_every": 10_000, "degrees": 0.0,
     "shift": 0.0, "scale": 0.0,
 }  # fmt: skip
 """With these a vgpt2 learns four reports by heart in seconds."""
@@ -51,7 +51,7 @@ GROWTH = """() => {
 def here(tmp_path_factory):
     """A working folder with a vgpt2 that knows four reports, a model that writes HTML, and one of a phantom."""
     here = tmp_path_factory.mktemp("demo")
-    learn("vgpt2", "tiny", own_data(here / "own", REPORTS), here, **SMALL)
+    learn("vgpt2", "tiny", own_data(here / "own", REPORTS, copies=40), here, **SMALL)
     random = {"encoder": "test_resnet", "image_size": 32}
     learn("nearest-report", "random", own_data(here / "harm", [(HARM, "<b>Normal</b>")] * 2), here, **random)
     plugin = registry.DATASETS.load("phantom")
@@ -60,16 +60,16 @@ def here(tmp_path_factory):
     return here
 
 
-def own_data(folder, reports):
-    """Pictures of noise with these reports: the same for training and validation."""
+def own_data(folder, reports, copies=1):
+    """Pictures of noise with these reports: for validation, and the same, so often, for training."""
     folder.mkdir()
     with (folder / "studies.csv").open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(("study_id", "patient_id", "split", "image", "findings", "impression"))
         for i, report in enumerate(reports):
             picture(folder / f"{i}.png", seed=i)
-            for split in ("train", "validate"):
-                table.writerow((f"{split}{i}", f"{split}{i}", split, f"{i}.png", *report))
+            for name in ("validate", *(f"train{copy}" for copy in range(copies))):
+                table.writerow((f"{name}-{i}", f"{name}-{i}", name.rstrip("0123456789"), f"{i}.png", *report))
     return registry.DATASETS.load("own")(folder)
 
 
@@ -147,6 +147,12 @@ def write(page, n=1):
     return list(zip(*(texts[:n] for texts in sections), strict=True))
 
 
+def clear(page):
+    page.get_by_role("button", name="Clear").click()
+    page.locator(".film, [role=alert]").wait_for(state="detached")
+    page.get_by_text("Choose a radiograph to begin").wait_for()
+
+
 def choose(page, box, option):
     page.get_by_role("combobox", name=box, exact=True).click()
     page.get_by_role("option", name=option).click()
@@ -199,8 +205,7 @@ def test_from_the_upload_to_the_files_and_back(visit, here):
     about = json.loads(downloaded(page, "Download JSON"))
     assert about["settings"]["temperature"] == 1.5 and about["n_tokens"] <= 60 and about["text"] != expected.text
 
-    page.get_by_role("button", name="Clear").click()
-    page.get_by_text("Choose a radiograph to begin").wait_for()
+    clear(page)
     assert page.locator(".box").count() == page.locator(".film").count() == 0
 
 
@@ -254,12 +259,11 @@ def test_files_that_are_no_radiographs(visit, tmp_path):
         upload(page, tmp_path / name)
         page.get_by_role("alert").filter(has_text=says).wait_for()
         assert page.get_by_role("alert").count() == 1
-        page.get_by_role("button", name="Clear").click()
-        page.get_by_role("alert").wait_for(state="detached")
+        clear(page)
     upload(page, picture(tmp_path / "16 bits.png", kind=np.uint16))
     page.get_by_text("Radiograph: 16 bits.png").wait_for()
     assert write(page)
-    page.get_by_role("button", name="Clear").click()
+    clear(page)
     pydicom = pytest.importorskip("pydicom")
     upload(page, pydicom.data.get_testdata_file("CT_small.dcm"))
     page.get_by_text("Radiograph: CT_small.dcm").wait_for()
