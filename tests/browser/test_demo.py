@@ -95,17 +95,20 @@ def address(here):
     with (here / "log").open("w") as log:
         server = subprocess.Popen(command, cwd=here, env=environment, stdout=log, stderr=log)
     try:
-        for _ in range(600):
+        while not answers(f"http://localhost:{port}/_stcore/health"):
             assert server.poll() is None, (here / "log").read_text()
-            try:
-                urllib.request.urlopen(f"http://localhost:{port}/_stcore/health", timeout=5).close()
-                break
-            except (urllib.error.URLError, TimeoutError):
-                time.sleep(0.1)
+            time.sleep(0.1)
         yield f"http://localhost:{port}"
     finally:
         server.terminate()
         server.wait(timeout=30)
+
+
+def answers(url):
+    try:
+        return urllib.request.urlopen(url, timeout=5).status == 200
+    except (urllib.error.URLError, TimeoutError):
+        return False
 
 
 @pytest.fixture
@@ -117,7 +120,7 @@ def visit(browser, address):
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, "locale": "en-GB", **options})
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(120_000)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("request", lambda request: outside(request.url, address, errors))
         page.goto(address)
@@ -143,7 +146,7 @@ def write(page, n=1):
     """Have reports written; gives what the boxes of findings and impression hold, report by report."""
     page.get_by_role("button", name=re.compile("Write the report|Raporu yaz")).click()
     page.get_by_test_id("stDownloadButton").nth(2 * n - 1).wait_for()
-    sections = [page.locator(f".box.{kind} p").all_inner_texts() for kind in ("findings", "impression")]
+    sections = [page.locator(f".box.{kind} p").all_text_contents() for kind in ("findings", "impression")]
     return list(zip(*(texts[:n] for texts in sections), strict=True))
 
 
@@ -285,4 +288,4 @@ def test_ten_visitors_at_once_get_their_own_reports(visit, here, tmp_path):
         page.get_by_role("button", name="Write the report").click(no_wait_after=True)
     for page in pages:
         page.get_by_test_id("stDownloadButton").nth(1).wait_for()
-    assert [page.locator(".box.findings p").inner_text() for page in pages] == expected
+    assert [page.locator(".box.findings p").text_content() for page in pages] == expected
