@@ -19,7 +19,7 @@ from typing import Any
 from benchmark import evaluate, registry
 from benchmark import generate as generation
 from benchmark import train as training
-from benchmark.contracts import Model
+from benchmark.contracts import Model, OnText
 from benchmark.errors import UserError
 from benchmark.schema import Prediction, Study, View
 from benchmark.score import score_texts as score
@@ -72,9 +72,11 @@ class LoadedModel:
 
         `indication` is for models trained with it; others do not look at it.
         """
-        folder = tempfile.TemporaryDirectory(prefix="benchmark-")
         images = image if isinstance(image, list | tuple) else [image]
-        views = tuple(View(_file(each, Path(folder.name) / f"{i}.tif")) for i, each in enumerate(images))
+        files = all(isinstance(each, str | Path) for each in images)
+        folder = None if files else tempfile.TemporaryDirectory(prefix="benchmark-")
+        place = Path(folder.name if folder else "")
+        views = tuple(View(_file(each, place / f"{i}.tif")) for i, each in enumerate(images))
         study = Study("image", "image", "", views, {"indication": indication})
         return Prepared(study, self.plugin.prepare(study), folder)
 
@@ -93,12 +95,13 @@ class LoadedModel:
         do_sample: bool | None = None,
         seed: int = 0,
         indication: str = "",
+        on_text: OnText | None = None,
     ) -> Prediction:
         """What the model writes about an image (as in `prepare`, or already prepared): text, findings, impression.
 
         `decoding` names settings of the model, which those given here go before. Without any it takes the likeliest
-        token; it samples, from `seed`, where a temperature, top_k or top_p is given. Raises UserError where the image
-        cannot be read or a setting is impossible.
+        token; it samples, from `seed`, where a temperature, top_k or top_p is given. `on_text` is told the text as it
+        grows. Raises UserError where the image cannot be read or a setting is impossible.
         """
         prepared = image if isinstance(image, Prepared) else self.prepare(image, indication=indication)
         if do_sample is None and any(value is not None for value in (temperature, top_k, top_p)):
@@ -114,7 +117,10 @@ class LoadedModel:
             "do_sample": do_sample,
         }
         settings = evaluate.named_settings(type(self.plugin), decoding, given)
-        (written,) = generation.predict(self.plugin, [prepared.study], settings, seed)
+        if on_text:
+            written = generation.stream(self.plugin, prepared.study, settings, seed, on_text)
+        else:
+            (written,) = generation.predict(self.plugin, [prepared.study], settings, seed)
         if written.error:
             raise UserError(written.error)
         return written

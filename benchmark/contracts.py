@@ -239,6 +239,22 @@ class TrainingJob:
     raises ImageError where the file cannot be read. It may go to worker processes."""
 
 
+OnText = Callable[[str], None]
+"""Is told a text that grows."""
+
+
+@dataclass(frozen=True)
+class Looks:
+    """Where a model looked for each token of a text."""
+
+    spans: Sequence[tuple[int, int]]
+    """Begin and end of the characters that each token wrote."""
+    maps: np.ndarray
+    """Weights (tokens, rows, columns) over the square of `benchmark.images.Geometry`."""
+    keep_aspect: bool
+    """How the picture lies in that square, as in Geometry."""
+
+
 class Model(ABC):
     """A report-generation model: trains to a checkpoint folder, loads from it, writes reports."""
 
@@ -329,6 +345,26 @@ class Model(ABC):
     @abstractmethod
     def generate(self, studies: Sequence[Study], settings: GenerationSettings, seeds: Sequence[int]) -> list[Report]:
         """One report a study, in order. `seeds[i]` is all the randomness study i may use."""
+
+    def stream(self, study: Study, settings: GenerationSettings, seed: int, on_text: OnText) -> Report:
+        """As `generate` for one study, telling the text so far each time it has grown; what `on_text` raises ends it.
+
+        A model that writes its text at once has nothing to tell before it returns.
+        """
+        (report,) = self.generate([study], settings, [seed])
+        return report
+
+    def looks(self, study: Study, text: str) -> Looks | None:
+        """Where the decoder looks on the study's first view while it writes a text of its own; None where the model
+        cannot tell. Raises UserError where the view cannot be read.
+        """
+        return None
+
+    def features(self, studies: Sequence[Study]) -> np.ndarray | None:
+        """By what the images of studies can be compared: float32 (n, width), zeros for a study whose image cannot be
+        read; None for a model without such a thing.
+        """
+        return None
 
     def card(self) -> dict[str, Any]:
         """Facts for the run record, e.g. the number of parameters."""

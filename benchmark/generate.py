@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmark import licence, processes, provenance
 from benchmark.console import Advance
-from benchmark.contracts import Dataset, Model
+from benchmark.contracts import Dataset, Model, OnText
 from benchmark.errors import UserError
 from benchmark.schema import GenerationSettings, Prediction, Report, Study, View, to_dict
 from benchmark.sections import split_output
@@ -112,15 +112,27 @@ def predict(model: Model, batch: Sequence[Study], settings: GenerationSettings, 
 
     Raises UserError for a prompt or a precision that the model does not take.
     """
+    _check(model, settings)
+    began = time.perf_counter()
+    reports = model.generate(batch, settings, [study_seed(seed, study.study_id) for study in batch])
+    seconds = (time.perf_counter() - began) / len(batch)
+    return [_prediction(study, report, seconds) for study, report in zip(batch, reports, strict=True)]
+
+
+def stream(model: Model, study: Study, settings: GenerationSettings, seed: int, on_text: OnText) -> Prediction:
+    """As `predict` for one study; `on_text` is told the text as it grows (`Model.stream`)."""
+    _check(model, settings)
+    began = time.perf_counter()
+    report = model.stream(study, settings, study_seed(seed, study.study_id), on_text)
+    return _prediction(study, report, time.perf_counter() - began)
+
+
+def _check(model: Model, settings: GenerationSettings) -> None:
     if settings.prompt and not model.TAKES_PROMPT:
         raise UserError("This model takes no prompt: its reports cannot begin with given words.")
     if settings.precision not in model.PRECISIONS:
         offered = " and ".join(model.PRECISIONS)
         raise UserError(f"This model writes in {offered}, not in {settings.precision}: choose with --precision.")
-    began = time.perf_counter()
-    reports = model.generate(batch, settings, [study_seed(seed, study.study_id) for study in batch])
-    seconds = (time.perf_counter() - began) / len(batch)
-    return [_prediction(study, report, seconds) for study, report in zip(batch, reports, strict=True)]
 
 
 def _prediction(study: Study, report: Report, seconds: float) -> Prediction:

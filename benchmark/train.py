@@ -320,10 +320,16 @@ def newest_checkpoint(
     """The newest finished checkpoint of a model, trained on `dataset`, with `preset` and with `overrides` where these
     are given.
     """
-    found: list[tuple[str, Path]] = []
-    for card_path in sorted((results / "checkpoints" / model).glob("*/card.json")):
-        card = read_json(card_path)
+    for found in finished_checkpoints(results, model):
+        card = found.card
         fits = dataset in (None, card["dataset"]["name"]) and preset in (None, card["preset"])
         if fits and all(card["options"].get(key) == value for key, value in overrides.items()):
-            found.append((card["date"], card_path.parent))
-    return open_checkpoint(max(found)[1], model) if found else None
+            return open_checkpoint(found.path, model)
+    return None
+
+
+def finished_checkpoints(results: Path, model: str) -> list[Checkpoint]:
+    """Of a model, newest first, their files not checked (`open_checkpoint` does). Raises UserError for a torn card."""
+    folder = results / "checkpoints" / model
+    found = [Checkpoint(path.parent, read_json(path)) for path in sorted(folder.glob("*/card.json"))]
+    return sorted(found, key=lambda each: (each.card["date"], each.path), reverse=True)

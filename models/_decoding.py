@@ -20,7 +20,7 @@ from benchmark.errors import UserError
 from benchmark.schema import GenerationSettings
 
 from . import _linear
-from ._sampling import SeededSampling
+from ._sampling import Listening, SeededSampling
 from ._vision_gpt2 import VisionGPT2
 
 STILL_WRITING = 0.75
@@ -163,7 +163,7 @@ class _Block:
 @torch.no_grad()
 def write(
     decoder: Decoder, states: Tensor, there: Tensor | None, given: Sequence[Sequence[int]],
-    settings: GenerationSettings, seeds: Sequence[int], end_token: int,
+    settings: GenerationSettings, seeds: Sequence[int], end_token: int, listening: Sequence[Listening] = (),
 ) -> Tensor:  # fmt: skip
     """Token ids after those `given` by row: (B, at most `max_new_tokens`), filled up with the end token.
 
@@ -176,7 +176,7 @@ def write(
     ids = torch.tensor(filled, device=states.device)
     memory = decoder.begin(states, there, pads if pads.any() else None, start + settings.max_new_tokens - 1)
     sampling = SeededSampling(settings, seeds) if settings.do_sample else None
-    processors = LogitsProcessorList()
+    processors = LogitsProcessorList(listening)
     if settings.repetition_penalty != 1.0:
         processors.append(RepetitionPenaltyLogitsProcessor(settings.repetition_penalty))
     if sampling:
@@ -225,7 +225,7 @@ class Writer:
     @torch.no_grad()
     def write(
         self, images: Tensor, views: Tensor, given: Sequence[Sequence[int]], settings: GenerationSettings,
-        seeds: Sequence[int], end_token: int,
+        seeds: Sequence[int], end_token: int, listening: Sequence[Listening] = (),
     ) -> Tensor:  # fmt: skip
         """See `write`; `images` and `views` as `VisionGPT2.forward` takes them."""
         device = self.network.device
@@ -234,4 +234,4 @@ class Writer:
             images = images.to(memory_format=torch.channels_last)
         with torch.autocast(device.type, torch.bfloat16, enabled=self.reduced):
             states, there = self.network.encode(images, views.to(device))
-        return write(self.decoder, states, there, given, settings, seeds, end_token)
+        return write(self.decoder, states, there, given, settings, seeds, end_token, listening)

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from transformers import GenerationConfig, LogitsProcessorList
 
-from benchmark.contracts import TrainingJob
+from benchmark.contracts import OnText, TrainingJob
 from benchmark.errors import UserError, unknown
 from benchmark.images import Geometry
 from benchmark.schema import GenerationSettings, Report, Study
@@ -36,7 +36,7 @@ from ._hub_network import (
     open_network,
     open_parts,
 )
-from ._sampling import SeededSampling
+from ._sampling import Listening, SeededSampling
 from ._text import report_text
 from ._training import TrainedModel, fit
 from ._vision_gpt2 import quiet
@@ -206,7 +206,13 @@ class HubModel(TrainedModel):
             network = load_lora(network, checkpoint)
         return cls(network, parts, inputs, card)
 
-    def generate(self, studies: Sequence[Study], settings: GenerationSettings, seeds: Sequence[int]) -> list[Report]:
+    def generate(
+        self,
+        studies: Sequence[Study],
+        settings: GenerationSettings,
+        seeds: Sequence[int],
+        on_text: OnText | None = None,
+    ) -> list[Report]:
         """Greedy, beam or seeded sampling; of the checkpoint's own generation settings only its special tokens count.
 
         A view that cannot be read is left out and named; it is its study's error where there is no other. Texts end at
@@ -224,13 +230,19 @@ class HubModel(TrainedModel):
                 [[to_picture(image) for image in pictures[i].images] for i in seen],
                 [prompt_of(studies[i], card.prompt, card.indication) for i in seen],
             )
-            written = self._generate(batch, settings, [seeds[i] for i in seen])
+            written = self._generate(batch, settings, [seeds[i] for i in seen], on_text)
             for i, ids in zip(seen, written, strict=True):
                 reports[i] = dataclasses.replace(self._report(ids), unread=tuple(pictures[i].errors))
         return [reports[i] for i in range(len(studies))]
 
     @torch.inference_mode()
-    def _generate(self, batch: dict[str, Any], settings: GenerationSettings, seeds: Sequence[int]) -> list[list[int]]:
+    def _generate(
+        self,
+        batch: dict[str, Any],
+        settings: GenerationSettings,
+        seeds: Sequence[int],
+        on_text: OnText | None,
+    ) -> list[list[int]]:
         """Token ids behind the prompt, filled up to one length."""
         device, dtype = self.network.device, self.network.dtype
         inputs = {
@@ -251,15 +263,21 @@ class HubModel(TrainedModel):
             pad_token_id=self.pad,
         )
         self.network.generation_config = config  # else transformers fills in what is unset from the checkpoint's
+        width = begun.shape[1]
+
+        def behind(sequences: list[list[int]]) -> list[list[int]]:
+            """Most networks repeat the prompt, those that make embeddings of it first do not."""
+            repeated = all(ids[:width] == prompt for ids, prompt in zip(sequences, begun.tolist(), strict=False))
+            return [ids[width if repeated else 0 :] for ids in sequences]
+
         processors = LogitsProcessorList([SeededSampling(settings, seeds)] if settings.do_sample else [])
+        if on_text:
+            processors.insert(0, Listening(lambda ids: on_text(self._report(*behind([ids])).text)))
         if self.parts.config.model_type == "blip":  # it takes the last token away again
             inputs["input_ids"] = torch.cat([begun, torch.full_like(begun[:, :1], self.pad)], dim=1)
         with quiet():
             sequences = self.network.generate(**inputs, generation_config=config, logits_processor=processors)
-        # Most networks repeat the prompt, those that make embeddings of it first do not.
-        width = begun.shape[1]
-        repeated = sequences.shape[1] >= width and bool((sequences[:, :width] == begun).all())
-        return sequences[:, width if repeated else 0 :].tolist()
+        return behind(sequences.tolist())
 
     def _report(self, ids: list[int]) -> Report:
         ended = next((i for i, token in enumerate(ids) if token in self.ends), None)

@@ -10,11 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessorList, PreTrainedTokenizerFast
 
-from benchmark.contracts import Dataset, Example, TrainingJob
+from benchmark.contracts import Dataset, Example, Looks, OnText, TrainingJob
 from benchmark.errors import UserError, unknown
 from benchmark.images import Geometry
 from benchmark.schema import GenerationSettings, Report, Study
@@ -23,8 +24,9 @@ from ._captioner import Captioner
 from ._checkpoints import finished
 from ._data import Augmentation, Collate, ReportDataset, study_pictures
 from ._examples import open_images, with_text
+from ._looks import features, first_view, looks
 from ._optimizer import step_adam
-from ._sampling import SeededSampling
+from ._sampling import Listening, SeededSampling
 from ._text import report_text
 from ._tokenizer import encode, load_tokenizer
 from ._training import TrainedModel, fit
@@ -148,7 +150,13 @@ class ImageToText(TrainedModel):
         model.to(torch.device(device))  # type: ignore[arg-type]
         return cls(model, tokenizer, str(config.get("preset", "")))
 
-    def generate(self, studies: Sequence[Study], settings: GenerationSettings, seeds: Sequence[int]) -> list[Report]:
+    def generate(
+        self,
+        studies: Sequence[Study],
+        settings: GenerationSettings,
+        seeds: Sequence[int],
+        on_text: OnText | None = None,
+    ) -> list[Report]:
         """Greedy, beam or seeded sampling from each study's first view, or as many as the model was trained on.
 
         A view that cannot be read is left out and named, and is its study's error where there is no other. Texts end at
@@ -168,16 +176,24 @@ class ImageToText(TrainedModel):
                 torch.tensor([len(pictures[i].images) for i in seen]),
                 settings,
                 [seeds[i] for i in seen],
+                [Listening(lambda ids: on_text(self._report(ids[1:]).text))] if on_text else [],
             )
             for i, ids in zip(seen, generated, strict=True):
                 reports[i] = replace(self._report(ids), unread=tuple(pictures[i].errors))
         return [reports[i] for i in range(len(studies))]
 
     def _generate(
-        self, images: Tensor, views: Tensor, settings: GenerationSettings, seeds: Sequence[int]
+        self,
+        images: Tensor,
+        views: Tensor,
+        settings: GenerationSettings,
+        seeds: Sequence[int],
+        listening: list[Listening],
     ) -> list[list[int]]:
         """Token ids after the bos token, filled up with the end token to one length."""
-        processors = LogitsProcessorList([SeededSampling(settings, seeds)] if settings.do_sample else [])
+        processors = LogitsProcessorList(
+            [*listening, *([SeededSampling(settings, seeds)] if settings.do_sample else [])]
+        )
         sequences = self.model.generate(
             pixel_values=images.to(self.model.device),
             views=views.to(self.model.device),
@@ -202,6 +218,25 @@ class ImageToText(TrainedModel):
         ids = ids if truncated else ids[: ids.index(end)]
         text = str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
         return Report(text.strip(), n_tokens=len(ids), truncated=truncated)
+
+    @torch.inference_mode()
+    def looks(self, study: Study, text: str) -> Looks | None:
+        """By the weights of the positions, in networks that keep them (`Decoded.attention`)."""
+        model, config = self.model, self.model.config
+        states, _ = model.encode(first_view(study, config).to(model.device))
+        before = [self.tokenizer.bos_token_id]
+        if model.decode(states, None, torch.tensor([before], device=model.device), None).attention is None:
+            return None
+
+        def attention(ids: Tensor) -> Tensor:
+            decoded = model.decode(states, None, ids.to(model.device), None)
+            assert decoded.attention is not None
+            return decoded.attention[0]
+
+        return looks(self.tokenizer, text, before, config.max_tokens, attention, model.backbone, config.keep_aspect)
+
+    def features(self, studies: Sequence[Study]) -> np.ndarray:
+        return features(studies, self.model.config, lambda images: self.model.features(images.to(self.model.device)))
 
     @classmethod
     @abstractmethod

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,8 +13,9 @@ import torch
 from transformers import TrainingArguments
 
 from benchmark import contracts, processes
-from benchmark.contracts import TrainingJob
+from benchmark.contracts import OnText, TrainingJob
 from benchmark.errors import UserError
+from benchmark.schema import GenerationSettings, Report, Study
 
 from ._batches import BatchPlan
 
@@ -49,6 +51,20 @@ class TrainedModel(contracts.Model):
     DEFAULTS: ClassVar[Mapping[str, Any]] = DEFAULTS
     SEARCH: ClassVar[Mapping[str, Mapping[str, Any]]] = SEARCH
     SHARED_TRAINING: ClassVar[bool] = True
+
+    @abstractmethod
+    def generate(
+        self,
+        studies: Sequence[Study],
+        settings: GenerationSettings,
+        seeds: Sequence[int],
+        on_text: OnText | None = None,
+    ) -> list[Report]:
+        """`on_text` is told the first study's text, as `stream` tells it."""
+
+    def stream(self, study: Study, settings: GenerationSettings, seed: int, on_text: OnText) -> Report:
+        (report,) = self.generate([study], settings, [seed], on_text)
+        return report
 
 
 def precision(options: Mapping[str, Any], device: torch.device) -> str:

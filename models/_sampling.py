@@ -1,8 +1,8 @@
-"""Sampling in which each study has a random generator of its own."""
+"""What stands between a step's scores and its token: sampling with a generator a study, and who listens."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -16,6 +16,20 @@ from transformers import (
 
 from benchmark.errors import UserError
 from benchmark.schema import GenerationSettings
+
+
+class Listening(LogitsProcessor):
+    """Tells the token ids of the first row before each step, those before the text included; changes no score.
+
+    Under beam search that is the best beam so far. transformers' own streamers do not take beams.
+    """
+
+    def __init__(self, tell: Callable[[list[int]], None]):
+        self.tell = tell
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        self.tell(input_ids[0].tolist())
+        return scores
 
 
 class SeededSampling(LogitsProcessor):

@@ -158,6 +158,14 @@ class Model(contracts.Model):
                 reports[i] = Report(texts[medoid(texts)], unread=tuple(pictures[i].errors))
         return [reports[i] for i in range(len(studies))]
 
+    def features(self, studies: Sequence[Study]) -> np.ndarray:
+        pictures = [study_pictures(study, self.config["views"], self.encoder.geometry.read) for study in studies]
+        found = np.zeros((len(studies), self.index.features.shape[1]), np.float32)
+        seen = [i for i, each in enumerate(pictures) if each.images]
+        if seen:
+            found[seen] = self.encoder([pictures[i] for i in seen])
+        return found
+
     def card(self) -> dict[str, Any]:
         return {
             **{key: value for key, value in self.config.items() if key != "kind"},

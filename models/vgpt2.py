@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import GenerationConfig, GPT2Config, LogitsProcessorList, PreTrainedTokenizerFast
 
-from benchmark.contracts import Dataset, TrainingJob
+from benchmark.contracts import Dataset, Looks, OnText, TrainingJob
 from benchmark.errors import UserError
 from benchmark.images import Geometry
 from benchmark.schema import PRECISIONS, GenerationSettings, Report, Study
@@ -22,13 +23,23 @@ from ._checkpoints import finished
 from ._data import Augmentation, Collate, Pictures, ReportDataset, study_pictures
 from ._decoding import Decoder, Writer
 from ._examples import open_images, with_text
+from ._looks import features, first_view, looks
 from ._original import PROMPT, from_original
-from ._sampling import SeededSampling
+from ._sampling import Listening, SeededSampling
 from ._text import indication_text, report_text
 from ._tokenizer import beginning, encode, load_tokenizer, pretrained_tokenizer, train_tokenizer
 from ._training import TrainedModel, fit
 from ._vgpt2_presets import PARAMETERS, PRESETS, PRETRAINED, WEIGHTS
-from ._vision_gpt2 import VisionGPT2, VisionGPT2Config, create_backbone, load_strict, pixels, pretrained_gpt2, quiet
+from ._vision_gpt2 import (
+    VisionGPT2,
+    VisionGPT2Config,
+    create_backbone,
+    feature_map,
+    load_strict,
+    pixels,
+    pretrained_gpt2,
+    quiet,
+)
 
 __all__ = ["Model", "from_original"]
 
@@ -170,7 +181,13 @@ class Model(TrainedModel):
             raise UserError(pictures.errors[0])
         return self._pixels(pictures.images)
 
-    def generate(self, studies: Sequence[Study], settings: GenerationSettings, seeds: Sequence[int]) -> list[Report]:
+    def generate(
+        self,
+        studies: Sequence[Study],
+        settings: GenerationSettings,
+        seeds: Sequence[int],
+        on_text: OnText | None = None,
+    ) -> list[Report]:
         """Greedy, beam or seeded sampling from each study's first view, or as many as the model was trained on.
 
         The report begins with the settings' prompt, or the checkpoint's own. A view that cannot be read is left out and
@@ -186,16 +203,45 @@ class Model(TrainedModel):
             prompt = self.tokenizer.encode(
                 settings.prompt.strip() or self.model.config.prompt, add_special_tokens=False
             )
+            given = [[*_beginning(self.tokenizer, self.model.config, studies[i]), *prompt] for i in seen]
+            before = max(map(len, given))
             generated = self._generate(
                 self._pixels([image for i in seen for image in pictures[i].images]),
                 torch.tensor([len(pictures[i].images) for i in seen]),
-                [[*_beginning(self.tokenizer, self.model.config, studies[i]), *prompt] for i in seen],
+                given,
                 settings,
                 [seeds[i] for i in seen],
+                [Listening(lambda ids: on_text(self._report(prompt, ids[before:]).text))] if on_text else [],
             )
             for i, ids in zip(seen, generated, strict=True):
                 reports[i] = replace(self._report(prompt, ids), unread=tuple(pictures[i].errors))
         return [reports[i] for i in range(len(studies))]
+
+    def looks(self, study: Study, text: str) -> Looks | None:
+        """By cross-attention, the mean over layers and heads."""
+        model, config = self.model, self.model.config
+        images = first_view(study, config).to(model.device)
+
+        def attention(ids: Tensor) -> Tensor:
+            chosen = model.gpt2.config._attn_implementation
+            model.gpt2.set_attn_implementation("eager")  # fused attention does not give its weights
+            try:
+                output = model(pixel_values=images, input_ids=ids.to(model.device), output_attentions=True)
+            finally:
+                model.gpt2.set_attn_implementation(chosen)
+            return torch.stack(output.cross_attentions).mean(dim=(0, 1, 2))
+
+        before = _beginning(self.tokenizer, config, study)
+        most = config.text_config.n_positions
+        return looks(self.tokenizer, text, before, most, attention, model.enc.backbone, config.keep_aspect)
+
+    def features(self, studies: Sequence[Study]) -> np.ndarray:
+        model = self.model
+
+        def encode(images: Tensor) -> Tensor:
+            return feature_map(model.enc.backbone, images.to(model.device)).flatten(2).transpose(1, 2)
+
+        return features(studies, model.config, encode)
 
     def _pictures(self, study: Study) -> Pictures:
         config = self.model.config
@@ -211,6 +257,7 @@ class Model(TrainedModel):
         given: Sequence[list[int]],
         settings: GenerationSettings,
         seeds: Sequence[int],
+        listening: list[Listening],
     ) -> list[list[int]]:
         """Token ids after what is `given` of each study, filled up with the end token to one length."""
         length = max(map(len, given))
@@ -221,8 +268,8 @@ class Model(TrainedModel):
             settings = replace(settings, max_new_tokens=room)
         if settings.num_beams == 1 and Decoder.fits(self.model.gpt2):
             end = self.tokenizer.eos_token_id
-            return self._writer(settings).write(images, views, given, settings, seeds, end).tolist()
-        return self._generate_by_transformers(images, views, given, settings, seeds)
+            return self._writer(settings).write(images, views, given, settings, seeds, end, listening).tolist()
+        return self._generate_by_transformers(images, views, given, settings, seeds, listening)
 
     def _writer(self, settings: GenerationSettings) -> Writer:
         """The network laid out for these settings; kept for the next batch."""
@@ -238,6 +285,7 @@ class Model(TrainedModel):
         given: Sequence[list[int]],
         settings: GenerationSettings,
         seeds: Sequence[int],
+        listening: list[Listening],
     ) -> list[list[int]]:
         """As `_generate`: what `Writer` does not do, beams above all."""
         device = self.model.device
@@ -247,7 +295,9 @@ class Model(TrainedModel):
         pad = self.tokenizer.pad_token_id
         inputs = torch.tensor([[pad] * (length - len(ids)) + ids for ids in given])
         there = torch.tensor([[0] * (length - len(ids)) + [1] * len(ids) for ids in given])
-        processors = LogitsProcessorList([SeededSampling(settings, seeds)] if settings.do_sample else [])
+        processors = LogitsProcessorList(
+            [*listening, *([SeededSampling(settings, seeds)] if settings.do_sample else [])]
+        )
         with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
             sequences = self.model.generate(
                 pixel_values=images.to(device),

@@ -7,7 +7,7 @@ import sys
 from typing import NoReturn
 
 from benchmark import processes
-from benchmark.cli import compare, data, fetch, info, label, models, plot, protocols, runs, scores, site, speed
+from benchmark.cli import compare, data, demo, fetch, info, label, models, plot, protocols, runs, scores, site, speed
 from benchmark.cli._app import INTERRUPTED, app
 from benchmark.console import say
 from benchmark.errors import UserError
@@ -16,6 +16,7 @@ __all__ = [
     "app",
     "compare",
     "data",
+    "demo",
     "fetch",
     "info",
     "label",

@@ -98,9 +98,10 @@ MAY_IMPORT = {
     "site": f"{RECORDS} console contracts store licence novelty images statistics pairs published leaderboard labeler "
     "scored_runs evaluate rescore spread wording",
     "plots": f"{RECORDS} console store slices ranking leaderboard spread evaluate wording",
-    "cli": f"{TOOLS} store licence inspection site rexrank leaderboard opening evaluate train rescore loose quickstart "
-    "cards protocols doctor speed fetch hub labeler compare scored_runs published submit slices sites search launch "
-    "sweep plots",
+    "demo": f"{TOOLS} images sections opening provenance train labeler api",
+    "cli": f"{TOOLS} store licence inspection site rexrank leaderboard opening evaluate train rescore loose "
+    "quickstart demo cards protocols doctor speed fetch hub labeler compare scored_runs published submit slices sites "
+    "search launch sweep plots",
     "__main__": "cli",
     # What Python code is offered.
     "api": f"{TOOLS} generate score train evaluate",
@@ -115,7 +116,7 @@ PLUGINS_MAY_IMPORT = set("schema contracts errors sections images console proces
 PRIVATE = {("benchmark.metrics._meteor_jar", "benchmark.protocols._ptb")}
 """Private modules that another package may import: METEOR's own tokenizing is that of the protocol."""
 
-OWN_PACKAGE = ("protocols", "metrics", "cli", "inspection", "labeler", "speed", "annotators", "site", "plots")
+OWN_PACKAGE = tuple("protocols metrics cli inspection labeler speed annotators site plots demo".split())
 """Places in the table that are packages, whose modules import one another."""
 
 STANDARD_LIBRARY_ONLY = (
@@ -130,6 +131,7 @@ THIRD_PARTY_AT_IMPORT = {
     # The speed runs are imported by their own commands alone.
     "speed": {"numpy", "PIL", "safetensors", "timm", "torch", "transformers"},
     "cli": {"typer"},
+    "demo": {"numpy", "PIL", "streamlit"},
 }
 """What a module of benchmark/ outside metrics/ may import at its head; the others none."""
 

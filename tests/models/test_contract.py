@@ -306,3 +306,62 @@ def test_a_damaged_file_is_refused_or_makes_no_difference(name, damage, checkpoi
         else:
             assert found == written(name), f"{file} ({damage}) is not noticed"
     assert refused > 0
+
+
+# --- for those who watch ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_text_is_told_as_it_grows(name, checkpoint, phantom):
+    model = registry.MODELS.load(name).load(checkpoint(name), "cpu")
+    study = phantom.studies("test")[0]
+    for settings in (SETTINGS, replace(SETTINGS, do_sample=True), replace(SETTINGS, num_beams=2)):
+        told = []
+        report = model.stream(study, settings, 3, told.append)
+        assert report == model.generate([study], settings, [3])[0]
+        assert len(told) >= report.n_tokens  # of models that write no tokens, nothing
+        if settings.num_beams == 1:  # the best beam may change
+            assert all(report.text.startswith(text.rstrip("\ufffd")) for text in told)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_listener_raises_ends_the_writing(name, checkpoint, phantom):
+    model = registry.MODELS.load(name).load(checkpoint(name), "cpu")
+
+    def leave(text):
+        raise Interrupted
+
+    if model.generate(phantom.studies("test")[:1], SETTINGS, [0])[0].n_tokens:
+        with pytest.raises(Interrupted):
+            model.stream(phantom.studies("test")[0], SETTINGS, 0, leave)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_where_it_looks_is_told_for_each_token(name, checkpoint, phantom):
+    model = registry.MODELS.load(name).load(checkpoint(name), "cpu")
+    study, text = phantom.studies("test")[0], "Findings: The heart is normal."
+    before = model.generate([study], SETTINGS, [0])
+    looks = model.looks(study, text)
+    assert model.generate([study], SETTINGS, [0]) == before
+    if looks is not None:
+        assert len(looks.maps) == len(looks.spans) and looks.maps.shape[1] == looks.maps.shape[2]
+        assert looks.maps.sum(axis=(1, 2)) == pytest.approx(1, abs=1e-4) and looks.maps.min() >= 0
+        assert {text[begin:end].strip() for begin, end in looks.spans} <= {*_pieces(text)}
+        with pytest.raises(UserError, match="gone.png"):
+            model.looks(replace(study, views=(View(phantom.root / "gone.png"),)), text)
+    assert (looks is not None) == (name in ("vgpt2", "show-attend-tell"))
+
+
+def _pieces(text):
+    return (text[begin:end] for begin in range(len(text)) for end in range(begin, len(text) + 1))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_features_tell_images_apart(name, checkpoint, phantom):
+    model = registry.MODELS.load(name).load(checkpoint(name), "cpu")
+    first, second = phantom.studies("test")[:2]
+    features = model.features([first, second, replace(first, views=(View(phantom.root / "gone.png"),))])
+    if features is not None:
+        assert features.shape[0] == 3 and features.dtype == "float32"
+        assert features[0] == pytest.approx(model.features([first])[0], abs=1e-4)
+        assert abs(features[0] - features[1]).max() > 0 and not features[2].any()
