@@ -24,6 +24,7 @@ from benchmark.cli import app
 from benchmark.registry import DATASETS
 
 ROOT = Path(__file__).parents[2]
+BENCH = Path(sys.executable).with_name("bench")
 PAGES = [ROOT / "README.md", ROOT / "README.tr.md", *sorted((ROOT / "docs").glob("*.md"))]
 IDS = [str(page.relative_to(ROOT)) for page in PAGES]
 PROGRAMS = ("bench", "export", "git", "hf", "make", "pip", "pre-commit", "pytest", "python3", "source", "torchrun")
@@ -51,7 +52,7 @@ SMALLER = {
     "s50414267": "STUDY",
     "results/runs/phantom/val/vgpt2/RUN": "RUN",
 }
-"""What stands in for what is too large for a test, or cannot be had: a small hub checkpoint, the phantom as MIMIC-CXR."""
+"""What stands in for what is too large for a test, or cannot be had: a small hub checkpoint, the phantom, …"""
 
 NO_GPT2 = " --preset tiny"
 """Added to trainings on MIMIC-CXR that name no preset: the default one begins with weights of the hub."""
@@ -195,8 +196,9 @@ def test_an_option_that_is_not_there_is_found():
 def test_commands_are_found_in_every_form(tmp_path):
     page = tmp_path / "page.md"
     page.write_text(
-        "Text\n\n    export A=b\n    bench train vgpt2 \\\n        --seed 1   # a comment\n    .venv/bin/pytest tests\n\n"
-        "```python\nbench = 1\n```\n\n```bash\nA=b srun torchrun --nnodes $N \"$(which bench)\" train vgpt2\n```\n"
+        "Text\n\n    export A=b\n    bench train vgpt2 \\\n        --seed 1   # a comment\n"
+        "    .venv/bin/pytest tests\n\n"
+        '```python\nbench = 1\n```\n\n```bash\nA=b srun torchrun --nnodes $N "$(which bench)" train vgpt2\n```\n'
         "\n    benchmark/   a folder\n\n    bench score 'a b'"
     )
     found = [command.text for command in commands(page)]
@@ -329,8 +331,7 @@ def desk(phantom, tmp_path, monkeypatch):
     for name in ("MIMIC_CXR_ROOT", "MIMIC_CXR_REPORTS_ROOT", "HF_HOME", "PIP_NO_INDEX", "PIP_FIND_LINKS"):
         monkeypatch.setenv(name, "")  # put back afterwards, whatever a page exports
         monkeypatch.delenv(name)
-    # `pip install` and a shell would find these; here the programs of this environment are meant.
-    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
+    monkeypatch.setenv("PATH", str(BENCH.parent), prepend=os.pathsep)
 
     def here(text):
         for shown, instead in SMALLER.items():
@@ -360,8 +361,9 @@ def run(text, call_bench):
         status, out, err = call_bench("results", *arguments)
         return status, out + err
     environment = {**os.environ, "BENCH_RESULTS": "results", "OMP_NUM_THREADS": "1"}
-    words = [str(Path(sys.executable).with_name(word)) if word == "bench" else word for word in (program, *arguments)]
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=300)
+    programs = {"bench": [str(BENCH)], "torchrun": [sys.executable, "-m", "torch.distributed.run"]}
+    words = [part for word in (program, *arguments) for part in programs.get(word, [word])]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -394,15 +396,33 @@ def first_results(phantom, tmp_path_factory, call_bench):
     return folder / "results"
 
 
-SLOW = [page for page in PAGES if any(not each.reason and not each.quick for each in commands(page))]
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [page for page in SLOW if page.name != "README.tr.md"], ids=lambda page: page.name)
-def test_slow_commands_run(page, desk, call_bench, request, first_results, tmp_path):
+@every_page
+def test_slow_commands_run(page, desk, put_in_place, call_bench, request, first_results, tmp_path):
+    if page.name == "README.tr.md" or not any(map(is_slow, commands(page))):
+        return
     shutil.copytree(first_results, tmp_path / "results")
     for site in ("lyon-scores", "graz-scores"):
         shutil.copytree(first_results / "scores", tmp_path / site)
     if "medgemma" in page.read_text("utf-8"):
         shutil.copytree(request.getfixturevalue("hub_checkpoint"), tmp_path / "medgemma")
-    follow(page, desk, call_bench, lambda command: not command.quick and command.words[0] == "bench" or command.text.startswith("torchrun"))
+    if page.name == "own-model.md":
+        put_in_place(page)
+    follow(page, desk, call_bench, is_slow)
+
+
+def is_slow(command):
+    return not command.quick and not command.reason
+
+
+@pytest.mark.slow
+def test_the_sweep_is_a_script_that_runs(desk, first_results, tmp_path):
+    """One job of the array of docs/several-machines.md."""
+    shutil.copytree(first_results, tmp_path / "results")
+    lines = list(shell_lines((ROOT / "docs/several-machines.md").read_text("utf-8")))
+    begin = next(at for at, line in enumerate(lines) if "--array" in line)
+    end = next(at for at, line in enumerate(lines) if line.startswith("bench eval") and at > begin)
+    script = "\n".join(lines[begin : end + 1]).replace("/shared/results", str(tmp_path / "results"))
+    environment = {**os.environ, "SLURM_ARRAY_TASK_ID": "0"}
+    done = subprocess.run(["bash", "-e", "-c", script], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and "val/vgpt2" in done.stderr, done.stderr

@@ -1,8 +1,6 @@
 """What the README and the guides hold besides commands: links, snippets of Python, tables that must be whole."""
 
 import re
-import shutil
-import sys
 import tomllib
 from pathlib import Path
 
@@ -22,15 +20,6 @@ every_page = pytest.mark.parametrize("page", PAGES, ids=IDS)
 def text_of(page):
     """Without what stands in fenced blocks."""
     return re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
-
-
-def snippets(page, language):
-    """The blocks of a language, each with the file that the text before it names last (empty where it names none)."""
-    text = page.read_text("utf-8")
-    for block in re.finditer(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
-        before = text[: block.start()].rstrip().rpartition("\n\n")[2]
-        named = re.findall(r"`([\w./-]+\.\w+)`:", before)
-        yield named[-1] if named else "", block[1]
 
 
 def anchor(heading):
@@ -57,10 +46,12 @@ def test_the_index_has_every_guide_and_the_readme_leads_to_each():
         assert guides <= set(re.findall(r"docs/([\w-]+\.md)\)", readme.read_text("utf-8")))
 
 
-def test_both_readmes_hold_the_same_python_and_table():
+def test_both_readmes_hold_the_same_python_and_table(snippets):
     english, turkish = ([code for _, code in snippets(page, "python")] for page in PAGES[:2])
     assert english == turkish
-    tables = [re.search(r"<!-- table -->.*<!-- /table -->", page.read_text("utf-8"), re.DOTALL)[0] for page in PAGES[:2]]
+    tables = [
+        re.search(r"<!-- table -->.*<!-- /table -->", page.read_text("utf-8"), re.DOTALL)[0] for page in PAGES[:2]
+    ]
     assert tables[0] == tables[1]
 
 
@@ -97,23 +88,23 @@ def test_every_protocol_and_field_of_the_card_is_named():
 
 
 def test_what_is_to_be_fetched_is_there_to_be_fetched():
-    for names in re.findall(r"bench fetch ((?!-)[^#\n]*?)\s*(?:#|`|$)", (DOCS / "closed-networks.md").read_text(), re.M):
-        assert fetch.choose(names.split())
+    shown = re.findall(r"bench fetch ((?!-)[^#\n`]+)", (DOCS / "closed-networks.md").read_text("utf-8"))
+    assert fetch.choose(" ".join(shown).split())
 
 
 # --- snippets ---------------------------------------------------------------------------------------------------
 
 
 @every_page
-def test_snippets_are_sound(page):
-    """Those of Python compile, those of TOML parse; what they do is tested below and, of the example, in test_api.py."""
+def test_snippets_are_sound(page, snippets):
+    """They compile and parse; what they do is tested below and, of the README's example, in test_api.py."""
     for name, code in snippets(page, "python"):
         compile(code, name or page.name, "exec")
     for _, code in snippets(page, "toml"):
         tomllib.loads(code)
 
 
-def test_the_table_of_your_own_data_is_read(tmp_path, call_bench):
+def test_the_table_of_your_own_data_is_read(snippets, tmp_path, call_bench):
     ((name, content),) = snippets(DOCS / "own-data.md", "csv")
     assert name == "my-data/studies.csv"
     (tmp_path / "my-data" / "images").mkdir(parents=True)
@@ -127,48 +118,22 @@ def test_the_table_of_your_own_data_is_read(tmp_path, call_bench):
     assert [view.position for view in study.views] == ["PA", "LATERAL"] and study.attributes["sex"] == "M"
 
 
-def test_the_mapping_is_read(tmp_path):
+def test_the_mapping_is_read(snippets, tmp_path):
     from benchmark.datasets._mimic_mapped import Mapped
 
-    mapping, _ = sorted((code for _, code in snippets(DOCS / "mimic-cxr.md", "toml")), key=lambda code: "images" not in code)
+    mapping, _ = sorted(
+        (code for _, code in snippets(DOCS / "mimic-cxr.md", "toml")), key=lambda code: "images" not in code
+    )
     (tmp_path / "mapping.toml").write_text(mapping)
     form = Mapped(tmp_path)
     assert form.suffix == "-mimic-512" and form.mapping["reports"] == "reports/s{study_id}.txt"
 
 
-@pytest.fixture
-def plugins(tmp_path, monkeypatch):
-    """The plugins of the pages in their packages, as if their files lay there."""
-    import benchmark.datasets
-    import benchmark.metrics
-    import benchmark.models
-
-    packages = {"models": benchmark.models, "datasets": benchmark.datasets, "benchmark/metrics": benchmark.metrics}
-    added = []
-    for page in (ROOT / "README.md", DOCS / "own-model.md"):
-        for name, code in snippets(page, "python"):
-            folder, _, file = name.rpartition("/")
-            if folder in packages:
-                place = tmp_path / "plugins" / folder
-                place.mkdir(parents=True, exist_ok=True)
-                (place / file).write_text(code)
-                added.append((packages[folder], str(place), f"{packages[folder].__name__}.{Path(file).stem}"))
-    for package, place, _ in added:
-        if place not in package.__path__:
-            package.__path__.append(place)
-            if place not in package.__spec__.submodule_search_locations:
-                package.__spec__.submodule_search_locations.append(place)
-    yield [name for _, _, name in added]
-    for package, place, name in added:
-        sys.modules.pop(name, None)
-        for places in (package.__path__, package.__spec__.submodule_search_locations):
-            if place in places:
-                places.remove(place)
-
-
 @pytest.mark.slow
-def test_the_examples_of_plugins_do_what_the_pages_say(plugins, tmp_path, call_bench):
-    assert [name.rpartition(".")[2] for name in plugins] == ["coin", "our_hospital", "coverage", "brightness"]
+def test_the_examples_of_plugins_do_what_the_pages_say(put_in_place, tmp_path, call_bench):
+    put_in_place(ROOT / "README.md")
+    modules = put_in_place(DOCS / "own-model.md")
+    assert [module.rpartition(".")[2] for module in modules] == ["coin", "our_hospital", "coverage", "brightness"]
     root = tmp_path / "hospital"
     registry.DATASETS.load("phantom").provide(root, n_train=8, n_validate=5, n_test=3, long_side=64)
     source = ("--dataset", "our-hospital", "--root", root)
@@ -179,4 +144,3 @@ def test_the_examples_of_plugins_do_what_the_pages_say(plugins, tmp_path, call_b
     assert board.name == "our-hospital-val"
     assert {row["model"] for row in board.rows} == {"coin", "brightness"}
     assert all(row["coverage"] is not None for row in board.rows if row["section"] == "findings")
-    shutil.rmtree(tmp_path / "results")
