@@ -5,6 +5,7 @@ run is parsed by the program that it calls, so that an option that is not there 
 """
 
 import csv
+import importlib.util
 import json
 import os
 import re
@@ -261,16 +262,25 @@ def phantom(tmp_path_factory):
     return root
 
 
-@pytest.fixture(scope="session")
-def hub_checkpoint(tmp_path_factory):
-    """A small image-text-to-text checkpoint with random weights."""
-    import importlib.util
-
-    path = ROOT / "tests/models/hub_checkpoints.py"
-    spec = importlib.util.spec_from_file_location("hub_checkpoints", path)
+def of_the_tests(name):
+    """A module of tests/models."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"tests/models/{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.make("llava", tmp_path_factory.mktemp("hub") / "medgemma")
+    return module
+
+
+def lay_out_weights(desk):
+    """A small image-text-to-text checkpoint, and small weights in the original's form with a tokenizer: all random."""
+    import torch
+
+    from benchmark.models._tokenizer import train_tokenizer
+
+    of_the_tests("hub_checkpoints").make("llava", desk / "medgemma")
+    original = of_the_tests("test_vgpt2_original")
+    torch.save(original.Plain(n_positions=256).state_dict(), desk / "best_vgpt2.pt")
+    words = train_tokenizer(["Findings: The heart is large. Impression: Cardiomegaly."], original.WORDS)
+    words.save_pretrained(desk / "gpt2-tokenizer")
 
 
 def lay_out(desk, phantom):
@@ -398,14 +408,13 @@ def first_results(phantom, tmp_path_factory, call_bench):
 
 @pytest.mark.slow
 @every_page
-def test_slow_commands_run(page, desk, put_in_place, call_bench, request, first_results, tmp_path):
+def test_slow_commands_run(page, desk, put_in_place, call_bench, first_results, tmp_path):
     if page.name == "README.tr.md" or not any(map(is_slow, commands(page))):
         return
     shutil.copytree(first_results, tmp_path / "results")
     for site in ("lyon-scores", "graz-scores"):
         shutil.copytree(first_results / "scores", tmp_path / site)
-    if "medgemma" in page.read_text("utf-8"):
-        shutil.copytree(request.getfixturevalue("hub_checkpoint"), tmp_path / "medgemma")
+    lay_out_weights(tmp_path)
     if page.name == "own-model.md":
         put_in_place(page)
     follow(page, desk, call_bench, is_slow)
