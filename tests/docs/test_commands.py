@@ -1,11 +1,13 @@
 """Every command shown in the README and the guides: run on a small phantom, or named below with the reason why not.
 
-A page's commands are run in its order, as its reader would, in a folder that holds what the pages speak of. What is not
-run is parsed by the program that it calls, so that an option that is not there fails.
+The commands of a section are run in its order, as its reader would, in a folder that holds what the pages speak of and
+what the README's first commands leave. What is not run is parsed by the program that it calls, so that an option that is
+not there fails.
 """
 
 import csv
 import importlib.util
+import itertools
 import json
 import os
 import re
@@ -55,8 +57,8 @@ SMALLER = {
 }
 """What stands in for what is too large for a test, or cannot be had: a small hub checkpoint, the phantom, …"""
 
-NO_GPT2 = " --preset tiny"
-"""Added to trainings on MIMIC-CXR that name no preset: the default one begins with weights of the hub."""
+WITHOUT_HUB = {"bench train vgpt2": "tiny", "bench train nearest-report": "trained"}
+"""The presets of trainings on MIMIC-CXR that name none: the default ones begin with weights of the hub."""
 
 QUICK = ("data", "label", "protocols")
 """Commands that take a second or two."""
@@ -68,6 +70,8 @@ class Command:
 
     text: str
     """As it stands there, continued lines joined, without its comment."""
+    section: int
+    """Which of the page's sections (`##`) it stands in."""
 
     @property
     def words(self):
@@ -85,25 +89,31 @@ class Command:
 
 
 def shell_lines(text):
-    """Lines of the blocks that are fenced without a language, or with a shell's, or indented; continued ones joined."""
-    fence, blank, indented = None, True, False
+    """Lines of the blocks that are fenced without a language, or with a shell's, or indented; continued ones joined.
+
+    Each comes with the number of its section.
+    """
+    fence, blank, indented, section = None, True, False, 0
     for line in text.replace("\\\n", " ").splitlines():
         if line.startswith("```"):
             fence = line.strip("`") if fence is None else None
         elif fence is not None:
-            yield from [line] if fence in ("", "bash", "console", "sh", "shell") else []
+            yield from [(section, line)] if fence in ("", "bash", "console", "sh", "shell") else []
         else:
+            section += line.startswith("## ")
             indented = line.startswith("    ") and (indented or blank)
             blank = not line.strip()
-            yield from [line[4:]] if indented else []
+            yield from [(section, line[4:])] if indented else []
 
 
 def commands(page):
     """The commands of a page in its order."""
-    lines = (line.replace('"$(which bench)"', "bench").replace("$(which bench)", "bench")
-             for line in shell_lines(page.read_text("utf-8")))  # fmt: skip
-    found = filter(None, map(COMMAND.match, lines))
-    return [Command(re.sub(r"\s+", " ", match[1].partition(" #")[0]).strip()) for match in found]
+    found = []
+    for section, line in shell_lines(page.read_text("utf-8")):
+        match = COMMAND.match(line.replace('"$(which bench)"', "bench").replace("$(which bench)", "bench"))
+        if match:
+            found.append(Command(re.sub(r"\s+", " ", match[1].partition(" #")[0]).strip(), section))
+    return found
 
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=IDS)
@@ -289,7 +299,6 @@ def lay_out(desk, phantom):
     for place in ("data/mimic-cxr-jpg/2.1.0", "data/mimic-cxr-reports"):
         (desk / place).parent.mkdir(parents=True, exist_ok=True)
         (desk / place).symlink_to(phantom)
-    (desk / "bench-home").mkdir()
     own, iu, films = desk / "my-data", desk / "iu-xray", desk / "films"
     for folder in (own / "images", iu / "images", films):
         folder.mkdir(parents=True)
@@ -351,8 +360,10 @@ def desk(phantom, tmp_path, monkeypatch):
             text = text.replace("RUN", str(run))
         if "--dataset iu-xray" in text:
             text = text.replace("hypotheses.jsonl", "hypotheses-iu-xray.jsonl")
-        on_mimic = os.environ.get("MIMIC_CXR_ROOT") and re.fullmatch(r"bench train vgpt2(?! --preset).*", text)
-        return (text + NO_GPT2 if on_mimic else text).replace("STUDY", study)
+        if os.environ.get("MIMIC_CXR_ROOT") or Path("bench.toml").exists():
+            preset = next((preset for begin, preset in WITHOUT_HUB.items() if text.startswith(begin)), "")
+            text += f" --preset {preset}" if preset and "--preset" not in text else ""
+        return text.replace("STUDY", study)
 
     return here
 
@@ -377,18 +388,36 @@ def run(text, call_bench):
     return done.returncode, done.stdout + done.stderr
 
 
-def follow(page, desk, call_bench, chosen):
-    """Run those of a page's commands that are chosen, and what it exports, in its order."""
-    for command in commands(page):
-        if command.text.startswith("export ") or (not command.reason and chosen(command)):
-            text = desk(command.text)
-            status, printed = run(text, call_bench)
-            assert status == 0, f"{command.text}\n(run as: {text})\n{printed}"
-            assert "Traceback" not in printed
+def follow(page, desk, call_bench, chosen, results=None):
+    """Run those of a page's commands that are chosen, and what it exports; each section begins with `results`."""
+    for _, section in itertools.groupby(commands(page), lambda command: command.section):
+        section = list(section)
+        if not any(not command.reason and chosen(command) for command in section):
+            continue
+        if results is not None:
+            shutil.rmtree("results", ignore_errors=True)
+            shutil.copytree(results, "results")
+        before = dict(os.environ)
+        for command in section:
+            if command.text.startswith("export ") or (not command.reason and chosen(command)):
+                text = desk(command.text)
+                status, printed = run(text, call_bench)
+                assert status == 0, f"{command.text}\n(run as: {text})\n{printed}"
+                assert "Traceback" not in printed
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def lay_out_settings(page, desk, snippets):
+    """The bench.toml that a page shows."""
+    for _, code in snippets(page, "toml"):
+        if "[mimic-cxr]" in code:
+            (desk / "bench.toml").write_text(code.replace("/data/", "data/"))
 
 
 @every_page
-def test_quick_commands_run(page, desk, call_bench):
+def test_quick_commands_run(page, desk, snippets, call_bench, tmp_path):
+    lay_out_settings(page, tmp_path, snippets)
     if page.name != "README.tr.md":  # its commands are those of README.md
         follow(page, desk, call_bench, lambda command: command.quick)
 
@@ -406,29 +435,30 @@ def first_results(phantom, tmp_path_factory, call_bench):
     return folder / "results"
 
 
+def is_slow(command):
+    return not command.quick and not command.reason and command.words[0] != "export"
+
+
+SLOW = [page for page in PAGES if page.name != "README.tr.md" and any(map(is_slow, commands(page)))]
+
+
 @pytest.mark.slow
-@every_page
-def test_slow_commands_run(page, desk, put_in_place, call_bench, first_results, tmp_path):
-    if page.name == "README.tr.md" or not any(map(is_slow, commands(page))):
-        return
-    shutil.copytree(first_results, tmp_path / "results")
+@pytest.mark.parametrize("page", SLOW, ids=[page.name for page in SLOW])
+def test_slow_commands_run(page, desk, snippets, put_in_place, call_bench, first_results, tmp_path):
+    lay_out_settings(page, tmp_path, snippets)
+    lay_out_weights(tmp_path)
     for site in ("lyon-scores", "graz-scores"):
         shutil.copytree(first_results / "scores", tmp_path / site)
-    lay_out_weights(tmp_path)
     if page.name == "own-model.md":
         put_in_place(page)
-    follow(page, desk, call_bench, is_slow)
-
-
-def is_slow(command):
-    return not command.quick and not command.reason
+    follow(page, desk, call_bench, is_slow, first_results)
 
 
 @pytest.mark.slow
 def test_the_sweep_is_a_script_that_runs(desk, first_results, tmp_path):
     """One job of the array of docs/several-machines.md."""
     shutil.copytree(first_results, tmp_path / "results")
-    lines = list(shell_lines((ROOT / "docs/several-machines.md").read_text("utf-8")))
+    lines = [line for _, line in shell_lines((ROOT / "docs/several-machines.md").read_text("utf-8"))]
     begin = next(at for at, line in enumerate(lines) if "--array" in line)
     end = next(at for at, line in enumerate(lines) if line.startswith("bench eval") and at > begin)
     script = "\n".join(lines[begin : end + 1]).replace("/shared/results", str(tmp_path / "results"))
