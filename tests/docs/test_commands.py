@@ -1,8 +1,8 @@
 """Every command shown in the README and the guides: run on a small phantom, or named below with the reason why not.
 
 The commands of a section are run in its order, as its reader would, in a folder that holds what the pages speak of and
-what the README's first commands leave. What is not run is parsed by the program that it calls, so that an option that is
-not there fails.
+what the README's first commands leave. What is not run is parsed by the program that it calls, so that an option that
+is not there fails.
 """
 
 import csv
