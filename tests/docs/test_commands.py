@@ -39,6 +39,8 @@ NOT_RUN = {
     r"pip |python3 -m pip ": "download packages",
     r"hf |bench fetch (?!--list)": "download from the hub",
     r"bench quickstart": "`.ci/run` runs it",
+    r"bench demo": "serves until it is stopped; tests/browser/test_demo.py drives it",
+    r"bench sweep ": "twelve trainings; tests/benchmark/test_sweep.py runs small ones",
     r"bench speed ": "measure for minutes on a machine of their own; tests/benchmark/test_speed*.py run each on little",
     r"torchrun .*(--nnodes|SLURM)": "several machines",
     r'bench (train|eval) "\$model"': "an array of jobs, run as a script by test_the_sweep",
