@@ -60,7 +60,8 @@ def visit(browser, folder):
         page.set_default_timeout(120_000)  # a busy machine is slow, not wrong
         page.goto((folder / path).as_uri())
         if page.locator("#studies").count():
-            return page
+            page.locator(".study .report").first.wait_for()
+        return page
 
     yield open_page
     for context in contexts:
