@@ -176,7 +176,8 @@ def test_from_the_upload_to_the_files_and_back(visit, here):
     ((findings, impression),) = write(page)
     (checkpoint,) = (here / "results/checkpoints/vgpt2").iterdir()
     expected = load_model(checkpoint).generate(image, max_new_tokens=160)
-    assert (findings, impression) == (expected.findings, expected.impression) == REPORTS[0]
+    assert (findings, impression) == (expected.findings, expected.impression)
+    findings = " ".join(findings.split())  # as the page sets it
     seen = [text for text in page.evaluate("seen") if len(text) < len(findings)]
     assert len(seen) >= 2 and all(findings.startswith(text) for text in seen)  # it grew before it was there
     assert seen == sorted(seen, key=len)
@@ -190,12 +191,12 @@ def test_from_the_upload_to_the_files_and_back(visit, here):
     page.get_by_text("Raw output").click()
     assert page.get_by_test_id("stCode").inner_text().strip() == expected.text
     about = json.loads(downloaded(page, "Download JSON"))
-    assert (about["text"], about["findings"]) == (expected.text, findings)
+    assert (about["text"], about["findings"]) == (expected.text, expected.findings)
     assert about["model"] == "vgpt2" and about["checkpoint"]["name"] == checkpoint.name
     assert about["settings"] == {"method": "greedy", "max_new_tokens": 160, "repetition_penalty": 1.0}
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", about["time"])
     text = downloaded(page, "Download TXT")
-    assert all(part in text for part in (expected.text, findings, "vgpt2", checkpoint.name, about["time"]))
+    assert all(part in text for part in (expected.text, expected.findings, "vgpt2", checkpoint.name, about["time"]))
 
     page.get_by_text("Sampling").click()
     page.get_by_role("slider", name="Maximum new tokens").focus()
@@ -231,7 +232,7 @@ def test_two_models_in_two_languages_and_one_of_them_writes_html(visit):
     page.get_by_role("heading", name="Göğüs röntgeni raporları").wait_for()
     page.get_by_text("Klinik kullanım için değildir").wait_for()
     assert page.locator(".box.findings p").first.inner_text() == first[0]
-    assert page.locator(".box.findings h3").first.text_content() == "Bulgular"
+    page.locator(".box.findings h3", has_text="Bulgular").first.wait_for()
     assert visit(locale="tr-TR").get_by_role("heading", name="Göğüs röntgeni raporları").is_visible()
 
 
