@@ -75,7 +75,8 @@ class Metric(contracts.Metric):
         rows = self._jar.statistics(
             [(_first_words(one, ALIGNED), _first_words(other, ALIGNED)) for one, other in pairs]
         )
-        rows[:, LENGTH] += [[max(0, text.count(" ") + 1 - ALIGNED) for text in pair] for pair in pairs]
+        beyond = [[max(0, text.count(" ") + 1 - ALIGNED) for text in pair] for pair in pairs]
+        rows[:, LENGTH] += np.reshape(beyond, (-1, 2))
         return rows
 
     def aggregate(self, sums: np.ndarray) -> dict[str, np.ndarray]:

@@ -152,7 +152,7 @@ def write(page, n=1):
 
 def clear(page):
     page.get_by_role("button", name="Clear").click()
-    page.locator(".film, [role=alert]").wait_for(state="detached")
+    page.wait_for_function("() => !document.querySelector('.film, [role=alert]')")
     page.get_by_text("Choose a radiograph to begin").wait_for()
 
 

@@ -66,8 +66,8 @@ CASES = {
 def test_the_tokens_are_those_of_transformers(model, case):
     settings, (images, views, given) = CASES[case]
     seeds = list(range(len(given)))
-    expected = cut(model._generate_by_transformers(images, views, given, settings, seeds))
-    assert cut(model._generate(images, views, given, settings, seeds)) == expected
+    expected = cut(model._generate_by_transformers(images, views, given, settings, seeds, []))
+    assert cut(model._generate(images, views, given, settings, seeds, [])) == expected
     if len(given) > 1:
         assert len({tuple(row) for row in expected}) > 1, "all alike: the case shows nothing"
 
@@ -75,12 +75,12 @@ def test_the_tokens_are_those_of_transformers(model, case):
 def test_finished_rows_leave_the_batch(model, monkeypatch):
     images, views, given = batch()
     seeds = list(range(6))
-    expected = cut(model._generate_by_transformers(images, views, given, SAMPLING, seeds))
+    expected = cut(model._generate_by_transformers(images, views, given, SAMPLING, seeds, []))
     assert len({len(row) for row in expected}) > 2, "all end together: nothing could leave"
     rows: list[int] = []
     step = _decoding.Decoder.step
     monkeypatch.setattr(_decoding.Decoder, "step", lambda self, ids, *a: rows.append(len(ids)) or step(self, ids, *a))
-    assert cut(model._generate(images, views, given, SAMPLING, seeds)) == expected
+    assert cut(model._generate(images, views, given, SAMPLING, seeds, [])) == expected
     assert rows[0] == 6 > min(rows)
 
 
@@ -94,7 +94,7 @@ def test_a_static_decoder_writes_the_same_batch_after_batch(model, compiled):
     seeds = list(range(6))
     memories = set()
     for shown in (images, images.flip(0)):
-        expected = cut(model._generate(shown, views, given, SAMPLING, seeds))
+        expected = cut(model._generate(shown, views, given, SAMPLING, seeds, []))
         states, there = model.model.encode(shown, views)
         written = _decoding.write(decoder, states.detach(), there, given, SAMPLING, seeds, 0)
         assert cut(written.tolist()) == expected
@@ -132,15 +132,15 @@ def test_reduced_precision_writes_nearly_the_same(model, precision):
             logits.append(decoder.step(torch.tensor([[0, 5, 7]] * 6), torch.arange(3), 3, memory))
     assert 1e-4 < (logits[1] - logits[0]).norm() / logits[0].norm() < 0.05
     settings = dataclasses.replace(GREEDY, precision=precision)
-    assert all(model._generate(images, views, given, settings, [0] * 6))
+    assert all(model._generate(images, views, given, settings, [0] * 6, []))
 
 
 def test_what_a_precision_is_not_for(model):
     images, views, given = batch((1,), ((0,),))
     int8 = dataclasses.replace(GREEDY, precision="int8", num_beams=2)
     with pytest.raises(UserError, match="with beams take --precision bf16"):
-        model._generate(images, views, given, int8, [0])
-    assert model._generate(images, views, given, dataclasses.replace(int8, precision="bf16"), [0])
+        model._generate(images, views, given, int8, [0], [])
+    assert model._generate(images, views, given, dataclasses.replace(int8, precision="bf16"), [0], [])
     assert "choose bf16" in _linear.refusal("int8", torch.device("cuda"))
 
 
