@@ -136,7 +136,7 @@ def test_the_examples_of_plugins_do_what_the_pages_say(put_in_place, tmp_path, c
     modules = put_in_place(DOCS / "own-model.md")
     assert [module.rpartition(".")[2] for module in modules] == ["coin", "our_hospital", "coverage", "brightness"]
     root = tmp_path / "hospital"
-    registry.DATASETS.load("phantom").provide(root, n_train=8, n_validate=5, n_test=3, long_side=64)
+    registry.DATASETS.load("phantom").provide(root, n_train=8, n_validate=24, n_test=3, long_side=64)
     source = ("--dataset", "our-hospital", "--root", root)
     for words in (("eval", "coin"), ("train", "brightness"), ("eval", "brightness")):
         status, out, err = call_bench(tmp_path / "results", *words, *source)
