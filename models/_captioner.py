@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache, GenerationMixin, PreTrainedConfig, PreTrainedModel
+from transformers import DynamicCache, GenerationMixin, PreTrainedModel
 from transformers.modeling_outputs import ModelOutput
 
+from ._picture_config import PictureConfig
 from ._vision_gpt2 import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
     RARE,
     count_targets,
     create_backbone,
@@ -25,28 +24,16 @@ from ._vision_gpt2 import (
 )
 
 
-class CaptionerConfig(PreTrainedConfig):
-    """The network's shape and how its images are made.
+class CaptionerConfig(PictureConfig):
+    """How images are made (see `PictureConfig`) and what all decoders have.
 
-    `encoder`, `encoder_args`, `image_size`, `keep_aspect`, `views`, `mean`, `std`, `position_code`, `label_smoothing`
-    and `word_loss` as in `VisionGPT2Config`. `frozen`: whether the encoder stays as it is. `vocab_size`: of the
-    tokenizer. `max_tokens`: longest text in training and generation. `width`: of the decoder. `dropout`: in the
-    decoder; `feature_dropout`: of what is read of the image.
+    `frozen`: whether the encoder stays as it is. `vocab_size`: of the tokenizer. `max_tokens`: longest text in training
+    and generation. `width`: of the decoder. `dropout`: in the decoder; `feature_dropout`: of what is read of the image.
     """
 
     def __init__(
         self,
-        encoder: str = "resnet10t",
-        encoder_args: dict[str, Any] | None = None,
-        image_size: int = 96,
-        keep_aspect: bool = True,
-        views: int = 1,
-        mean: Sequence[float] = IMAGENET_MEAN,
-        std: Sequence[float] = IMAGENET_STD,
         frozen: bool = False,
-        position_code: bool = False,
-        label_smoothing: float = 0.0,
-        word_loss: float = 0.0,
         vocab_size: int = 1,
         max_tokens: int = 100,
         width: int = 512,
@@ -54,17 +41,7 @@ class CaptionerConfig(PreTrainedConfig):
         feature_dropout: float = 0.0,
         **kwargs: Any,
     ):
-        self.encoder = encoder
-        self.encoder_args = dict(encoder_args or {})
-        self.image_size = image_size
-        self.keep_aspect = keep_aspect
-        self.views = views
-        self.mean = list(mean)
-        self.std = list(std)
         self.frozen = frozen
-        self.position_code = position_code
-        self.label_smoothing = label_smoothing
-        self.word_loss = word_loss
         self.vocab_size = vocab_size
         self.max_tokens = max_tokens
         self.width = width

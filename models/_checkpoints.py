@@ -6,9 +6,11 @@ and renamed. So a kill while something is written leaves an incomplete folder th
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel
@@ -38,6 +40,23 @@ def newest_checkpoint(folder: Path) -> Path | None:
         else:
             shutil.rmtree(path)
     return max(complete, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def read_config(checkpoint: Path, name: str, kind: str) -> dict[str, Any]:
+    """The config.json of a checkpoint of the model `name`, whose networks are called `kind` there.
+
+    Raises UserError where it is not there, damaged or another model's.
+    """
+    try:
+        config = json.loads((checkpoint / "config.json").read_text("utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{checkpoint} is no checkpoint of {name}: it has no config.json.") from None
+    except ValueError:
+        raise UserError(f"{checkpoint / 'config.json'} is damaged. Train {name} again with --fresh.") from None
+    config = config if isinstance(config, dict) else {}
+    if config.get("model_type") != kind:
+        raise UserError(f"{checkpoint} is a checkpoint of {config.get('model_type', 'another model')}, not of {name}.")
+    return config
 
 
 def is_finite(model: torch.nn.Module) -> bool:

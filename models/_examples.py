@@ -1,8 +1,8 @@
-"""What every training on images begins with: examples that have a report, and images that can be read."""
+"""What every training on images begins with: examples that have a report, images that can be read, and data sets."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from benchmark.errors import UserError
 from benchmark.images import Geometry
 from benchmark.schema import Study
 
-from ._data import study_pictures
+from ._data import Augmentation, ReportDataset, study_pictures
 from ._text import report_text
 
 
@@ -46,3 +46,30 @@ def open_images(
             f"No image of the first {len(first)} training studies can be read. The first: {first[0].errors[0]}"
         )
     return job.images([view.path for study in studies for view in study.views[:views]], geometry)
+
+
+def report_datasets(
+    job: TrainingJob,
+    examples: Mapping[str, Sequence[Example]],
+    read: Callable[[Path], np.ndarray],
+    token_ids: Mapping[str, Sequence[list[int]]],
+    given: Mapping[str, Sequence[int]] | None = None,
+) -> dict[str, ReportDataset]:
+    """The data sets `train`, whose images are augmented, and `validation`, from what each holds of every example.
+
+    `token_ids` and `given` as in `ReportDataset`.
+    """
+    options = job.options
+    augmented = Augmentation(*(options[key] for key in ("degrees", "shift", "scale", "contrast")))
+    return {
+        name: ReportDataset(
+            studies=[example.study for example in chosen],
+            token_ids=token_ids[name],
+            read=read,
+            views=options["views"],
+            seed=job.seed,
+            augmentation=augmented if name == "train" else Augmentation(),
+            given=given[name] if given else (),
+        )
+        for name, chosen in examples.items()
+    }

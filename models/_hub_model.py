@@ -20,7 +20,7 @@ from benchmark.images import Geometry
 from benchmark.schema import GenerationSettings, Report, Study
 
 from ._checkpoints import finished
-from ._data import Augmentation, study_pictures
+from ._data import Augmentation, Pictures
 from ._examples import open_images, with_text
 from ._history import write_atomically
 from ._hub import fetch
@@ -40,6 +40,7 @@ from ._sampling import Listening, SeededSampling
 from ._text import report_text
 from ._training import TrainedModel, fit
 from ._vision_gpt2 import quiet
+from ._writing import refuse_sampled_beams, write_reports
 
 CARD = "hub.json"
 TUNINGS = {"none": "", "lora": ADAPTER_WEIGHTS, "full": FULL_WEIGHTS}
@@ -218,22 +219,17 @@ class HubModel(TrainedModel):
         A view that cannot be read is left out and named; it is its study's error where there is no other. Texts end at
         the network's last position where that comes before `max_new_tokens`. Raises UserError for sampling with beams.
         """
-        if settings.do_sample and settings.num_beams > 1:
-            raise UserError("Sampling and beam search exclude each other: set num_beams to 1, or do_sample to false.")
+        refuse_sampled_beams(settings)
         card = self.hub_card
-        read = Geometry(card.image_size, card.keep_aspect).read
-        pictures = [study_pictures(study, card.views, read) for study in studies]
-        reports = {i: Report("", error=p.errors[0]) for i, p in enumerate(pictures) if not p.images}
-        seen = [i for i in range(len(studies)) if i not in reports]
-        if seen:
+
+        def write(seen: Sequence[int], pictures: Sequence[Pictures]) -> list[Report]:
             batch = self.inputs(
-                [[to_picture(image) for image in pictures[i].images] for i in seen],
+                [[to_picture(image) for image in each.images] for each in pictures],
                 [prompt_of(studies[i], card.prompt, card.indication) for i in seen],
             )
-            written = self._generate(batch, settings, [seeds[i] for i in seen], on_text)
-            for i, ids in zip(seen, written, strict=True):
-                reports[i] = dataclasses.replace(self._report(ids), unread=tuple(pictures[i].errors))
-        return [reports[i] for i in range(len(studies))]
+            return [self._report(ids) for ids in self._generate(batch, settings, [seeds[i] for i in seen], on_text)]
+
+        return write_reports(studies, card.views, Geometry(card.image_size, card.keep_aspect).read, write)
 
     @torch.inference_mode()
     def _generate(

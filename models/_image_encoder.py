@@ -18,7 +18,8 @@ from benchmark.errors import UserError
 from benchmark.images import Geometry
 
 from ._data import Pictures
-from ._vision_gpt2 import IMAGENET_MEAN, IMAGENET_STD, create_backbone, first_line, pixels
+from ._picture_config import IMAGENET_MEAN, IMAGENET_STD
+from ._vision_gpt2 import create_backbone, first_line, pixels
 
 BACKBONE = "enc.backbone."
 """What the names of the encoder's weights begin with in a checkpoint of Vision-GPT2."""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import functools
-import json
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -21,9 +19,9 @@ from benchmark.images import Geometry
 from benchmark.schema import GenerationSettings, Report, Study
 
 from ._captioner import Captioner
-from ._checkpoints import finished
-from ._data import Augmentation, Collate, ReportDataset, study_pictures
-from ._examples import open_images, with_text
+from ._checkpoints import finished, read_config
+from ._data import Collate, Pictures
+from ._examples import open_images, report_datasets, with_text
 from ._looks import features, first_view, looks
 from ._optimizer import step_adam
 from ._sampling import Listening, SeededSampling
@@ -32,6 +30,7 @@ from ._tokenizer import encode, load_tokenizer
 from ._training import TrainedModel, fit
 from ._vision_gpt2 import create_backbone, load_strict, pixels
 from ._words import word_tokenizer
+from ._writing import refuse_sampled_beams, to_report, write_reports
 
 NETWORK_OPTIONS = (
     "encoder encoder_args image_size keep_aspect views position_code label_smoothing word_loss max_tokens width "
@@ -85,23 +84,16 @@ class ImageToText(TrainedModel):
         read = open_images(job, [e.study for chosen in examples.values() for e in chosen], geometry, options["views"])
         tokenizer = cls.make_tokenizer(job, list(map(text, examples["train"])))
         model = cls.build(job, len(tokenizer))
-        augmentation = Augmentation(*(options[key] for key in ("degrees", "shift", "scale", "contrast")))
-
-        def dataset(name: str, augmentation: Augmentation) -> ReportDataset:
-            return ReportDataset(
-                studies=[example.study for example in examples[name]],
-                token_ids=[encode(tokenizer, text(example), options["max_tokens"]) for example in examples[name]],
-                read=read,
-                views=options["views"],
-                seed=job.seed,
-                augmentation=augmentation,
-            )
-
+        token_ids = {
+            name: [encode(tokenizer, text(example), options["max_tokens"]) for example in chosen]
+            for name, chosen in examples.items()
+        }
+        data = report_datasets(job, examples, read, token_ids)
         fit(
             job,
             model,
-            train=dataset("train", augmentation),
-            validation=dataset("validation", Augmentation()),
+            train=data["train"],
+            validation=data["validation"],
             collate=Collate(tokenizer.pad_token_id, model.config.mean, model.config.std),
             save_more=tokenizer.save_pretrained,
             as_model=lambda network: cls(cast(Captioner, network), tokenizer, job.preset),
@@ -135,11 +127,7 @@ class ImageToText(TrainedModel):
     def load(cls, checkpoint: Path, device: str) -> ImageToText:
         """Raises UserError where the folder holds another model's checkpoint, or a damaged one."""
         kind = cls.NETWORK.config_class.model_type
-        config = _read_config(checkpoint, kind)
-        if config.get("model_type") != kind:
-            raise UserError(
-                f"{checkpoint} is a checkpoint of {config.get('model_type', 'another model')}, not of {kind}."
-            )
+        config = read_config(checkpoint, kind, kind)
         tokenizer = load_tokenizer(checkpoint)
         model: Captioner = load_strict(checkpoint, cls.NETWORK)
         if len(tokenizer) != model.config.vocab_size:
@@ -162,25 +150,21 @@ class ImageToText(TrainedModel):
         A view that cannot be read is left out and named, and is its study's error where there is no other. Texts end at
         the model's `max_tokens` where that is smaller than `max_new_tokens`. Raises UserError for sampling with beams.
         """
-        if settings.do_sample and settings.num_beams > 1:
-            raise UserError("Sampling and beam search exclude each other: set num_beams to 1, or do_sample to false.")
-        config = self.model.config
-        read = Geometry(config.image_size, config.keep_aspect).read
-        pictures = [study_pictures(study, config.views, read) for study in studies]
-        reports = {i: Report("", error=p.errors[0]) for i, p in enumerate(pictures) if not p.images}
-        seen = [i for i in range(len(studies)) if i not in reports]
-        if seen:
-            images = torch.stack([image for i in seen for image in pictures[i].images])
+        refuse_sampled_beams(settings)
+        config, tokenizer = self.model.config, self.tokenizer
+
+        def write(seen: Sequence[int], pictures: Sequence[Pictures]) -> list[Report]:
+            images = torch.stack([image for each in pictures for image in each.images])
             generated = self._generate(
                 pixels(images, config.mean, config.std),
-                torch.tensor([len(pictures[i].images) for i in seen]),
+                torch.tensor([len(each.images) for each in pictures]),
                 settings,
                 [seeds[i] for i in seen],
-                [Listening(lambda ids: on_text(self._report(ids[1:]).text))] if on_text else [],
+                [Listening(lambda ids: on_text(to_report(tokenizer, ids[1:]).text))] if on_text else [],
             )
-            for i, ids in zip(seen, generated, strict=True):
-                reports[i] = replace(self._report(ids), unread=tuple(pictures[i].errors))
-        return [reports[i] for i in range(len(studies))]
+            return [to_report(tokenizer, ids) for ids in generated]
+
+        return write_reports(studies, config.views, Geometry(config.image_size, config.keep_aspect).read, write)
 
     def _generate(
         self,
@@ -211,13 +195,6 @@ class ImageToText(TrainedModel):
             logits_processor=processors,
         )
         return sequences[:, 1:].tolist()
-
-    def _report(self, ids: list[int]) -> Report:
-        end = self.tokenizer.eos_token_id
-        truncated = end not in ids
-        ids = ids if truncated else ids[: ids.index(end)]
-        text = str(self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
-        return Report(text.strip(), n_tokens=len(ids), truncated=truncated)
 
     @torch.inference_mode()
     def looks(self, study: Study, text: str) -> Looks | None:
@@ -266,13 +243,3 @@ SECTIONS: Mapping[str, tuple[Callable[[Example], str], str]] = {
     "findings": (_findings, "findings"),
 }
 """What a model may write: from an example to the text, and what that is called."""
-
-
-def _read_config(checkpoint: Path, kind: str) -> Mapping[str, Any]:
-    try:
-        config = json.loads((checkpoint / "config.json").read_text("utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{checkpoint} is no checkpoint of {kind}: it has no config.json.") from None
-    except ValueError:
-        raise UserError(f"{checkpoint / 'config.json'} is damaged. Train {kind} again with --fresh.") from None
-    return config if isinstance(config, dict) else {}

@@ -18,13 +18,14 @@ import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import GenerationMixin, GPT2Config, GPT2LMHeadModel, PreTrainedConfig, PreTrainedModel
+from transformers import GenerationMixin, GPT2Config, GPT2LMHeadModel, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithCrossAttentions
 from transformers.utils import logging
 
 from benchmark.errors import UserError
 
 from ._adapters import add_adapters
+from ._picture_config import PictureConfig
 
 IGNORED = -100
 """Label of a token that is no target."""
@@ -32,19 +33,11 @@ LEARNING = ("crossattention", "ln_cross_attn", "lora_")
 """Parts of names in a decoder of which the rest is frozen."""
 RARE = -5.0
 """Log-odds of a word at a position before anything is learned."""
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-class VisionGPT2Config(PreTrainedConfig):
-    """The network's shape and how its images are made.
-
-    `encoder`: a timm model's name; `encoder_args`: what changes its shape (timm's own arguments). `image_size`,
-    `keep_aspect`: see `benchmark.images.Geometry`. `views`: how many images of a study are read at most. `mean`, `std`:
-    of the three channels, on a scale from 0 to 1.
-    `position_code`: whether the feature map carries a fixed code of where each position lies (the original has none).
-    `label_smoothing`: of the loss. `word_loss`: weight of the encoder's own loss (see `word_losses`; the original has
-    none). `text_config`: a GPT2Config or its values.
+class VisionGPT2Config(PictureConfig):
+    """How images are made (see `PictureConfig`; the original has neither a position code nor a word loss) and the
+    decoder's shape: `text_config`, a GPT2Config or its values.
 
     What stands before the report in the decoder's input: the bos token where `begins_with_bos`, at most
     `indication_tokens` tokens of the study's indication (0: it is not read), and `prompt`, which is part of the report,
@@ -59,15 +52,6 @@ class VisionGPT2Config(PreTrainedConfig):
     def __init__(
         self,
         encoder: str = "resnet10t",
-        encoder_args: dict[str, Any] | None = None,
-        image_size: int = 96,
-        keep_aspect: bool = True,
-        views: int = 1,
-        mean: Sequence[float] = IMAGENET_MEAN,
-        std: Sequence[float] = IMAGENET_STD,
-        position_code: bool = False,
-        label_smoothing: float = 0.0,
-        word_loss: float = 0.0,
         text_config: GPT2Config | dict[str, Any] | None = None,
         begins_with_bos: bool = True,
         indication_tokens: int = 0,
@@ -77,16 +61,6 @@ class VisionGPT2Config(PreTrainedConfig):
         lora_rank: int = 0,
         **kwargs: Any,
     ):
-        self.encoder = encoder
-        self.encoder_args = dict(encoder_args or {})
-        self.image_size = image_size
-        self.keep_aspect = keep_aspect
-        self.views = views
-        self.mean = list(mean)
-        self.std = list(std)
-        self.position_code = position_code
-        self.label_smoothing = label_smoothing
-        self.word_loss = word_loss
         self.begins_with_bos = begins_with_bos
         self.indication_tokens = indication_tokens
         self.prompt = prompt
@@ -96,7 +70,7 @@ class VisionGPT2Config(PreTrainedConfig):
         values = text_config.to_dict() if isinstance(text_config, GPT2Config) else dict(text_config or {})
         self.text_config = GPT2Config(**{**values, "add_cross_attention": True})
         kwargs.setdefault("tie_word_embeddings", self.text_config.tie_word_embeddings)
-        super().__init__(**kwargs)
+        super().__init__(encoder, **kwargs)
 
 
 class Encoder(nn.Module):

@@ -23,13 +23,14 @@ from benchmark.errors import UserError, unknown
 from benchmark.schema import GenerationSettings, Report, Study
 
 from ._checkpoints import finished
-from ._data import study_pictures
+from ._data import Pictures, study_pictures
 from ._examples import open_images, with_text
 from ._history import write_atomically
 from ._image_encoder import ENCODING, POOLS, ImageEncoder, make_encoder
 from ._retrieval import DISTANCES, Index, choose_search, medoid
 from ._text import report_text
 from ._vision_gpt2 import first_line
+from ._writing import write_reports
 
 KIND = "nearest-report"
 CONFIG, REPORTS, ENCODER, FEATURES = "config.json", "reports.json", "encoder.safetensors", "features.safetensors"
@@ -147,16 +148,13 @@ class Model(contracts.Model):
 
     def generate(self, studies: Sequence[Study], settings: GenerationSettings, seeds: Sequence[int]) -> list[Report]:
         """The nearest training report, or the medoid of the k nearest. A view that cannot be read is left out."""
-        views, read = self.config["views"], self.encoder.geometry.read
-        pictures = [study_pictures(study, views, read) for study in studies]
-        reports = {i: Report("", error=p.errors[0]) for i, p in enumerate(pictures) if not p.images}
-        seen = [i for i in range(len(studies)) if i not in reports]
-        if seen:
-            features = self.encoder([pictures[i] for i in seen])
-            for i, near in zip(seen, self.index.nearest(features, self.config["k"]), strict=True):
-                texts = [self.reports[j] for j in near]
-                reports[i] = Report(texts[medoid(texts)], unread=tuple(pictures[i].errors))
-        return [reports[i] for i in range(len(studies))]
+
+        def write(_: Sequence[int], pictures: Sequence[Pictures]) -> list[Report]:
+            nearest = self.index.nearest(self.encoder(pictures), self.config["k"])
+            texts = [[self.reports[j] for j in near] for near in nearest]
+            return [Report(each[medoid(each)]) for each in texts]
+
+        return write_reports(studies, self.config["views"], self.encoder.geometry.read, write)
 
     def features(self, studies: Sequence[Study]) -> np.ndarray:
         pictures = [study_pictures(study, self.config["views"], self.encoder.geometry.read) for study in studies]

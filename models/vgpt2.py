@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,10 +18,10 @@ from benchmark.images import Geometry
 from benchmark.schema import PRECISIONS, GenerationSettings, Report, Study
 
 from ._adapters import merge_adapters
-from ._checkpoints import finished
-from ._data import Augmentation, Collate, Pictures, ReportDataset, study_pictures
+from ._checkpoints import finished, read_config
+from ._data import Collate, Pictures, study_pictures
 from ._decoding import Decoder, Writer
-from ._examples import open_images, with_text
+from ._examples import open_images, report_datasets, with_text
 from ._looks import features, first_view, looks
 from ._original import PROMPT, from_original
 from ._sampling import Listening, SeededSampling
@@ -40,6 +39,7 @@ from ._vision_gpt2 import (
     pretrained_gpt2,
     quiet,
 )
+from ._writing import refuse_sampled_beams, to_report, write_reports
 
 __all__ = ["Model", "from_original"]
 
@@ -97,37 +97,29 @@ class Model(TrainedModel):
         examples = {name: with_text(getattr(job, name), name, job) for name in ("train", "validation")}
         geometry = Geometry(options["image_size"], options["keep_aspect"])
         read = open_images(job, [e.study for chosen in examples.values() for e in chosen], geometry, options["views"])
-        texts = {name: [report_text(e) for e in chosen] for name, chosen in examples.items()}
         if options["decoder"]:
             tokenizer = pretrained_tokenizer(options["decoder"])
         else:
-            tokenizer = train_tokenizer(texts["train"], options["vocabulary"])
+            tokenizer = train_tokenizer(list(map(report_text, examples["train"])), options["vocabulary"])
         model = _build(job, tokenizer)
         before = {
             name: [_beginning(tokenizer, model.config, example.study) for example in chosen]
             for name, chosen in examples.items()
         }
-        augmentation = Augmentation(*(options[key] for key in ("degrees", "shift", "scale", "contrast")))
-
-        def dataset(name: str, augmentation: Augmentation) -> ReportDataset:
-            return ReportDataset(
-                studies=[e.study for e in examples[name]],
-                token_ids=[
-                    encode(tokenizer, text, options["max_tokens"], ids)
-                    for text, ids in zip(texts[name], before[name], strict=True)
-                ],
-                given=[len(ids) for ids in before[name]],
-                read=read,
-                views=options["views"],
-                seed=job.seed,
-                augmentation=augmentation,
-            )
-
+        token_ids = {
+            name: [
+                encode(tokenizer, report_text(example), options["max_tokens"], ids)
+                for example, ids in zip(chosen, before[name], strict=True)
+            ]
+            for name, chosen in examples.items()
+        }
+        given = {name: list(map(len, begun)) for name, begun in before.items()}
+        data = report_datasets(job, examples, read, token_ids, given)
         fit(
             job,
             model,
-            train=dataset("train", augmentation),
-            validation=dataset("validation", Augmentation()),
+            train=data["train"],
+            validation=data["validation"],
             collate=Collate(tokenizer.pad_token_id, model.config.mean, model.config.std),
             save_more=tokenizer.save_pretrained,
             as_model=lambda network: cls(cast(VisionGPT2, network), tokenizer, job.preset),
@@ -136,11 +128,7 @@ class Model(TrainedModel):
     @classmethod
     def load(cls, checkpoint: Path, device: str) -> Model:
         """Raises UserError where the folder holds another model's checkpoint, or a damaged one."""
-        config = _read_config(checkpoint)
-        if config.get("model_type") != VisionGPT2Config.model_type:
-            raise UserError(
-                f"{checkpoint} is a checkpoint of {config.get('model_type', 'another model')}, not of vgpt2."
-            )
+        read_config(checkpoint, "vgpt2", VisionGPT2Config.model_type)
         tokenizer = load_tokenizer(checkpoint)
         model = load_strict(checkpoint)
         if model.config.lora_rank:
@@ -176,7 +164,7 @@ class Model(TrainedModel):
 
     def prepare(self, study: Study) -> Tensor:
         """Its images as the encoder takes them: float (views, 3, S, S), normalised. Raises UserError without one."""
-        pictures = self._pictures(study)
+        pictures = study_pictures(study, self.model.config.views, self._read)
         if not pictures.images:
             raise UserError(pictures.errors[0])
         return self._pixels(pictures.images)
@@ -194,28 +182,24 @@ class Model(TrainedModel):
         named; it is its study's error where there is no other. Texts end at the model's number of positions where that
         is smaller than `max_new_tokens`. Raises UserError for sampling with beams.
         """
-        if settings.do_sample and settings.num_beams > 1:
-            raise UserError("Sampling and beam search exclude each other: set num_beams to 1, or do_sample to false.")
-        pictures = [self._pictures(study) for study in studies]
-        reports = {i: Report("", error=p.errors[0]) for i, p in enumerate(pictures) if not p.images}
-        seen = [i for i in range(len(studies)) if i not in reports]
-        if seen:
-            prompt = self.tokenizer.encode(
-                settings.prompt.strip() or self.model.config.prompt, add_special_tokens=False
-            )
-            given = [[*_beginning(self.tokenizer, self.model.config, studies[i]), *prompt] for i in seen]
+        refuse_sampled_beams(settings)
+        config, tokenizer = self.model.config, self.tokenizer
+        prompt = tokenizer.encode(settings.prompt.strip() or config.prompt, add_special_tokens=False)
+
+        def write(seen: Sequence[int], pictures: Sequence[Pictures]) -> list[Report]:
+            given = [[*_beginning(tokenizer, config, studies[i]), *prompt] for i in seen]
             before = max(map(len, given))
             generated = self._generate(
-                self._pixels([image for i in seen for image in pictures[i].images]),
-                torch.tensor([len(pictures[i].images) for i in seen]),
+                self._pixels([image for each in pictures for image in each.images]),
+                torch.tensor([len(each.images) for each in pictures]),
                 given,
                 settings,
                 [seeds[i] for i in seen],
-                [Listening(lambda ids: on_text(self._report(prompt, ids[before:]).text))] if on_text else [],
+                [Listening(lambda ids: on_text(to_report(tokenizer, ids[before:], prompt).text))] if on_text else [],
             )
-            for i, ids in zip(seen, generated, strict=True):
-                reports[i] = replace(self._report(prompt, ids), unread=tuple(pictures[i].errors))
-        return [reports[i] for i in range(len(studies))]
+            return [to_report(tokenizer, ids, prompt) for ids in generated]
+
+        return write_reports(studies, config.views, self._read, write)
 
     def looks(self, study: Study, text: str) -> Looks | None:
         """By cross-attention, the mean over layers and heads."""
@@ -243,9 +227,8 @@ class Model(TrainedModel):
 
         return features(studies, model.config, encode)
 
-    def _pictures(self, study: Study) -> Pictures:
-        config = self.model.config
-        return study_pictures(study, config.views, Geometry(config.image_size, config.keep_aspect).read)
+    def _read(self, path: Path) -> np.ndarray:
+        return Geometry(self.model.config.image_size, self.model.config.keep_aspect).read(path)
 
     def _pixels(self, images: Sequence[Tensor]) -> Tensor:
         return pixels(torch.stack(list(images)), self.model.config.mean, self.model.config.std)
@@ -317,13 +300,6 @@ class Model(TrainedModel):
                 logits_processor=processors,
             )
         return sequences[:, length:].tolist()
-
-    def _report(self, prompt: list[int], ids: list[int]) -> Report:
-        end = self.tokenizer.eos_token_id
-        truncated = end not in ids
-        ids = ids if truncated else ids[: ids.index(end)]
-        text = str(self.tokenizer.decode([*prompt, *ids], skip_special_tokens=True, clean_up_tokenization_spaces=False))
-        return Report(text.strip(), n_tokens=len(ids), truncated=truncated)
 
     def card(self) -> dict[str, Any]:
         config = self.model.config
@@ -409,13 +385,3 @@ def _build(job: TrainingJob, tokenizer: PreTrainedTokenizerFast) -> VisionGPT2:
     if options["lora_rank"]:
         model.adapt(options["lora_rank"])
     return model
-
-
-def _read_config(checkpoint: Path) -> dict[str, Any]:
-    try:
-        config = json.loads((checkpoint / "config.json").read_text("utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{checkpoint} is no checkpoint of vgpt2: it has no config.json.") from None
-    except ValueError:
-        raise UserError(f"{checkpoint / 'config.json'} is damaged. Train vgpt2 again with --fresh.") from None
-    return config if isinstance(config, dict) else {}

@@ -16,6 +16,7 @@ from benchmark import registry
 from benchmark.contracts import Example, TrainingJob
 from benchmark.errors import UserError
 from benchmark.images import Geometry
+from benchmark.models._data import study_pictures
 from benchmark.models._hub_inputs import prompt_of
 from benchmark.schema import GenerationSettings
 
@@ -184,7 +185,7 @@ def test_what_was_validated_is_what_is_loaded(hub_folder, make, phantom):
         text = module["report_text"](Example(study, reference))
         longest = module["_room"](model.parts, model.inputs, model.hub_card, 256)
         ids = module["_encode"](model.parts, text, next(iter(model.ends)), longest)
-        images = module["study_pictures"](study, 1, Geometry(16).read).images
+        images = study_pictures(study, 1, Geometry(16).read).images
         samples.append({"images": images, "unreadable": [], "input_ids": ids, "prompt": model.hub_card.prompt})
     batch = module["PromptedCollate"](model.inputs, model.pad, "llava")(samples)
     with torch.no_grad():
