@@ -239,7 +239,8 @@ def score_run(
             )
         protocol = protocols.load("default")
         metrics = score.load_metrics(context) if metrics is None else metrics
-        further = score.extra_metrics(context, [*extra, *_extra_before(folder)], metrics)
+        before = read_json(folder.scores) if folder.scores.exists() else {}
+        further = score.extra_metrics(context, [*extra, *_extra_before(before)], metrics)
         hypotheses = [predictions[study.study_id] for study in selection.studies]
         training_texts = TrainingTexts.load(Path(run["checkpoint_path"]))
         copied = training_texts.copied(selection.references) if training_texts else None
@@ -274,7 +275,7 @@ def score_run(
             "truth": _against_truth(selection, hypotheses),
             "sections": sections,
         }
-        scores["protocols"] = _protocols_before(folder, scores)
+        scores["protocols"] = _protocols_before(before, scores)
         write_text(folder.per_study, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in per_study.values()))
         write_json(folder.scores, scores)
     if not run["limited"]:
@@ -303,19 +304,16 @@ def add_protocols(folder: RunFolder, found: Mapping[str, Any], results: Path) ->
     return scores
 
 
-def _protocols_before(folder: RunFolder, scores: Mapping[str, Any]) -> dict[str, Any]:
+def _protocols_before(before: Mapping[str, Any], scores: Mapping[str, Any]) -> dict[str, Any]:
     """What the same predictions were given under further protocols when they were scored before."""
-    before = read_json(folder.scores) if folder.scores.exists() else {}
     same = all(before.get(key) == scores[key] for key in ("predictions", "fingerprint"))
     found: dict[str, Any] = before.get("protocols", {}) if same else {}
     return found
 
 
-def _extra_before(folder: RunFolder) -> list[str]:
+def _extra_before(before: Mapping[str, Any]) -> list[str]:
     """Names of the metrics that a user added when the run was scored before, as far as they are still here."""
-    if not folder.scores.exists():
-        return []
-    sections = read_json(folder.scores)["sections"].values()
+    sections = before.get("sections", {}).values()
     used = {m["metric"].replace("_", "-") for scored in sections for m in scored["metrics"].values() if m.get("extra")}
     return sorted(used & set(registry.METRICS.names()))
 

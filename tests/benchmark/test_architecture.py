@@ -71,7 +71,8 @@ MAY_IMPORT = {
     "published": RECORDS,
     "ranking": "schema statistics pairs",
     "seeds": "provenance",
-    "leaderboard": f"{RECORDS} store pairs ranking seeds aggregates",
+    "board_rows": "pairs ranking",
+    "leaderboard": f"{RECORDS} store pairs ranking seeds aggregates board_rows",
     "spread": f"{RECORDS} pairs ranking leaderboard",
     "sites": f"{RECORDS} leaderboard",
     # Stages put together.
