@@ -82,9 +82,7 @@ def speed_generate(
         {
             "ratio a core": f"{row['per_core']:,.2f}",
             "same texts": f"{row['same_texts']:.0%}",
-            "memory (MB)": f"{row['memory_mb']:,.0f}",
-            "its memory": f"{row['peer_memory_mb']:,.0f}",
-            "of the roofline": f"{row['of_roofline']:.0%}",
+            **_costs(row),
         }
         for row in rows
     ]
@@ -116,15 +114,21 @@ def speed_train(
     )
     shown = [
         {
-            "memory (MB)": f"{row['memory_mb']:,.0f}",
-            "its memory": f"{row['peer_memory_mb']:,.0f}",
-            "of the roofline": f"{row['of_roofline']:.0%}",
+            **_costs(row),
             "loss": f"{row['loss']:.3f}",
             "its loss": f"{row['peer_loss']:.3f}",
         }
         for row in rows
     ]
     keep("train", f"Seconds a step of {batch_size * accumulation} studies", rows, json_out, shown)
+
+
+def _costs(row: dict[str, Any]) -> dict[str, str]:
+    return {
+        "memory (MB)": f"{row['memory_mb']:,.0f}",
+        "its memory": f"{row['peer_memory_mb']:,.0f}",
+        "of the roofline": f"{row['of_roofline']:.0%}",
+    }
 
 
 @speed_app.command("site")
