@@ -56,12 +56,14 @@ def maker(model: str, checkpoint: str) -> str:
 
 
 def growing(text: str, words: Words) -> str:
-    """A report that is being written."""
+    """A report that is being written, without a heading of which only the beginning is there."""
+    last = text.rpartition(" ")[2]
+    if last and any(f"{section}:".startswith(last.lower()) for section in SECTIONS):
+        text = text[: -len(last)]
     findings, impression = split_output(text)
     caret = '<span class="caret"></span>'
-    last = "impression" if impression else "findings"
     boxes = {"findings": escape(findings), "impression": escape(impression)}
-    boxes[last] += caret
+    boxes["impression" if impression else "findings"] += caret
     return "".join(_box(words[section], f"<p>{boxes[section]}</p>", section) for section in SECTIONS)
 
 

@@ -226,3 +226,18 @@ def test_what_is_missing_is_said_before_anything_starts(trained, call_bench, tmp
     monkeypatch.setattr(serve.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=re.escape("pip install 'cxr-report-bench[app]'")):
         serve.serve(trained[0], "localhost", 8501)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Findin", ["", ""]),
+        ("Findings: The heart", ["The heart", ""]),
+        ("Findings: The heart is large. Impres", ["The heart is large.", ""]),
+        ("Findings: The heart is large. Impression: Car", ["The heart is large.", "Car"]),
+        ("The heart", ["The heart", ""]),
+    ],
+)
+def test_half_a_heading_is_not_shown_as_text(text, shown):
+    found = re.findall(r"<p>(.*?)</p>", markup.growing(text, WORDS["en"]))
+    assert [re.sub("<.*?>", "", each).strip() for each in found] == shown
