@@ -5,7 +5,6 @@ Without them everything here is as for one process. torch is imported where a gr
 
 from __future__ import annotations
 
-import atexit
 import functools
 import json
 import os
@@ -112,7 +111,6 @@ def _group() -> Any:
     if not dist.is_initialized():
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         dist.init_process_group(backend, timeout=timedelta(days=PATIENCE_DAYS))
-        atexit.register(dist.destroy_process_group)
     return dist
 
 
@@ -136,6 +134,21 @@ def fail(error: Exception) -> NoReturn:
         Path(file).write_text(json.dumps({"message": {"message": told, "extraInfo": more}}), "utf-8")
     if LAUNCHED not in os.environ and first():
         print(f"Error: {told}", file=sys.stderr)
+    _end(1)
+
+
+def leave(status: int) -> None:
+    """End a process whose work is done together with the others of its group; nothing where there is no group.
+
+    Not through the interpreter's own end: a thread of the group that then still asks for the interpreter's lock is
+    broken off inside C++, and the process aborts after all its work.
+    """
+    if count() > 1 and _group.cache_info().currsize:
+        wait()
+        _end(status)
+
+
+def _end(status: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(1)
+    os._exit(status)
