@@ -2,7 +2,6 @@
 
 import json
 import random
-import time
 from pathlib import Path
 
 import pytest
@@ -149,9 +148,11 @@ def test_no_word_is_lost_but_headings_and_other_sections():
         assert found[1].split() == expected["i"], lines
 
 
-def test_hostile_texts_take_no_time():
-    started = time.perf_counter()
-    for text in ("a:" * 50_000, "FINDINGS " * 20_000, " - " * 50_000, "\n" * 100_000, "IMPRESSION: x. " * 10_000):
-        findings, impression = sections.tolerant_findings_and_impression(text)
-        assert isinstance(findings + impression, str)
-    assert time.perf_counter() - started < 5
+@pytest.mark.parametrize("text", ["a:" * 50_000, "FINDINGS " * 20_000, " - " * 50_000, "\n" * 100_000])
+def test_hostile_texts_without_a_heading_are_findings(text):
+    assert sections.tolerant_findings_and_impression(text) == (text.strip(), "")
+
+
+def test_a_heading_ten_thousand_times_over():
+    text = "IMPRESSION: x. " * 10_000
+    assert sections.tolerant_findings_and_impression(text) == ("", "\n".join(["x."] * 10_000))
