@@ -31,6 +31,7 @@ from ._batches import BatchPlan
 from ._checkpoints import COMPLETE, check_disk, finished, move_best, newest_checkpoint
 from ._data import Collate, ReportDataset
 from ._history import History, write_atomically
+from ._interruption import Interruption
 from ._options import DEFAULTS, TrainedModel, arguments
 from ._progress import ProgressCallback, TensorBoardCallback
 from ._schedule import Schedule
@@ -100,8 +101,10 @@ def fit(
     if resume:
         job.report(f"Going on from step {resume.name.removeprefix('checkpoint-')}.")
     if not history.is_over(options["epochs"], options["patience"]):
-        with quiet(), _failures(job, plan, folder), ProgressCallback(history, job.report) as progress:
-            trainer.add_callback(progress)
+        progress, interruption = ProgressCallback(history, job.report), Interruption()
+        trainer.add_callback(progress)
+        trainer.add_callback(interruption)
+        with quiet(), _failures(job, plan, folder), progress, interruption:
             trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     if processes.first():
         history.write_csv(job.output / "history.csv")

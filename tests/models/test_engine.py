@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import importlib.util
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,43 @@ def test_divergence_keeps_the_last_good_checkpoint_and_says_where(tmp_path, monk
     assert kept == ["checkpoint-3"]
     monkeypatch.undo()
     Model.train(make_job(tmp_path / "a", examples, **{**STEADY, "save_every": 1}))
+    assert len(t.history(tmp_path / "a")) == 2
+
+
+class Dropped:
+    """Ctrl-C while an object is destroyed, where Python drops the exception."""
+
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+
+
+def ctrl_c_and_another_error():
+    try:
+        signal.raise_signal(signal.SIGINT)
+    except KeyboardInterrupt:
+        raise RuntimeError("unexpected position in the file") from None
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("happens", [Dropped, ctrl_c_and_another_error])
+def test_an_interruption_is_not_lost(tmp_path, monkeypatch, happens):
+    forward = _vision_gpt2.VisionGPT2.forward
+    calls: list[None] = []
+
+    @functools.wraps(forward)
+    def interrupted(self, *arguments, **kwargs):
+        calls.append(None)
+        if len(calls) == 2:
+            happens()
+        return forward(self, *arguments, **kwargs)
+
+    monkeypatch.setattr(_vision_gpt2.VisionGPT2, "forward", interrupted)
+    job = make_job(tmp_path / "a", t.make_examples(tmp_path / "images", 8), **{**STEADY, "save_every": 1})
+    with pytest.raises(KeyboardInterrupt):
+        Model.train(job)
+    assert len(calls) == 2
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    Model.train(job)
     assert len(t.history(tmp_path / "a")) == 2
 
 
