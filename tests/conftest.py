@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import signal
 import sys
 
 import pytest
@@ -30,3 +31,11 @@ def call_bench():
         return status, out.getvalue(), err.getvalue()
 
     return call
+
+
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C works as at a prompt, also where these tests run behind `&` or nohup, which have it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

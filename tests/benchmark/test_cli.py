@@ -286,7 +286,7 @@ def test_full_disk(results, phantom, monkeypatch):
     assert call(results, "generate", "random-train", "--dataset", "phantom", "--root", phantom, "--seed", "9")[0] == 0
 
 
-def test_interrupted_by_ctrl_c(phantom, tmp_path):
+def test_interrupted_by_ctrl_c(phantom, tmp_path, ctrl_c):
     """A training interrupted says so, and the same command goes on."""
     arguments = ["train", "vgpt2", "--dataset", "phantom", "--root", str(phantom), *TINY, "--set", "epochs=400"]
     env = {**os.environ, "BENCH_RESULTS": str(tmp_path)}

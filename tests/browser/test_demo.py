@@ -5,6 +5,7 @@ import json
 import os
 import re
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -59,12 +60,6 @@ GROWTH = """() => {
     }).observe(document.body, {subtree: true, childList: true, characterData: true});
 }"""
 """Notes what stands in the box of findings, as often as it changes while a report is written."""
-RUNS = """() => {
-    const app = document.querySelector("[data-test-script-state]");
-    window.runs = [];
-    new MutationObserver(() => runs.push(app.dataset.testScriptState)).observe(app, {attributes: true});
-}"""
-"""Notes when Streamlit runs the page again: a slider tells it of a new value only after a moment."""
 
 
 @pytest.fixture(scope="module")
@@ -133,17 +128,23 @@ def answers(url):
 
 @pytest.fixture
 def visit(browser, address):
-    """Opens the demo as a visitor of their own; errors of their console are errors of the test."""
+    """Opens the demo as a visitor of their own; errors of their console are errors of the test.
+
+    Its connection to the server is put into `sockets`, where they are given.
+    """
     contexts, errors = [], []
 
-    def open_page(**options):
+    def open_page(sockets=None, **options):
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, "locale": "en-GB", **options})
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(120_000)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("request", lambda request: outside(request.url, address, errors))
-        page.goto(address)
+        with page.expect_websocket() as waiting:
+            page.goto(address)
+        if sockets is not None:
+            sockets.append(waiting.value)
         page.get_by_test_id("stFileUploader").wait_for()
         return page
 
@@ -181,12 +182,10 @@ def choose(page, box, option):
     page.get_by_role("option", name=option).click()
 
 
-def slide(page, name, key):
-    """Press a key on a slider and wait until the page has run with its new value."""
-    page.evaluate(RUNS)
-    page.get_by_role("slider", name=name).focus()
-    page.keyboard.press(key)
-    page.wait_for_function("runs.includes('running') && runs.at(-1) === 'notRunning'")
+def slide(page, sockets, name, key, value):
+    """Move a slider, and wait until its value is on the way: Streamlit sends it once the slider has rested."""
+    with sockets[0].expect_event("framesent", lambda frame: struct.pack("<d", value) in frame):
+        page.get_by_role("slider", name=name).press(key)
 
 
 def downloaded(page, name):
@@ -196,7 +195,8 @@ def downloaded(page, name):
 
 
 def test_from_the_upload_to_the_files_and_back(visit, here):
-    page = visit()
+    sockets = []
+    page = visit(sockets=sockets)
     image = here / "own/0.png"
     upload(page, image)
     page.locator(".film").wait_for()
@@ -227,8 +227,10 @@ def test_from_the_upload_to_the_files_and_back(visit, here):
     assert all(part in text for part in (expected.text, expected.findings, "vgpt2", checkpoint.name, about["time"]))
 
     page.get_by_text("Sampling").click()
-    slide(page, "Maximum new tokens", "Home")
-    slide(page, "Temperature", "End")
+    page.get_by_role("slider", name="Temperature").wait_for()
+    page.locator("[data-test-script-state=notRunning]").wait_for()  # a slider that is set anew forgets what it was told
+    slide(page, sockets, "Maximum new tokens", "Home", 60)
+    slide(page, sockets, "Temperature", "End", 1.5)
     page.locator(".hint", has_text="Greedy").wait_for()  # what was written keeps its settings
     page.get_by_role("button", name="Write the report").click()
     page.locator(".hint", has_text="Sampling, Maximum new tokens 60").wait_for()

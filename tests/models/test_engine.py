@@ -106,7 +106,7 @@ def ctrl_c_and_another_error():
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("happens", [Dropped, ctrl_c_and_another_error])
-def test_an_interruption_is_not_lost(tmp_path, monkeypatch, happens):
+def test_an_interruption_is_not_lost(tmp_path, monkeypatch, ctrl_c, happens):
     forward = _vision_gpt2.VisionGPT2.forward
     calls: list[None] = []
 
