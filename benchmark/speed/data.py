@@ -152,7 +152,7 @@ def rename(files: Sequence[Path], folder: Path, n: int) -> list[Path]:
     folder.mkdir()
     names = [folder / f"{i}.jpg" for i in range(n)]
     for i, name in enumerate(names):
-        name.symlink_to(files[i % len(files)])
+        name.symlink_to(files[i % len(files)].absolute())
     return names
 
 
