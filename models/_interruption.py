@@ -23,8 +23,8 @@ class Interruption(TrainerCallback):
 
     def __enter__(self) -> Interruption:
         # Only the main thread may have a handler. Another's (a shell ignores ctrl-C for a job behind nohup) is kept.
-        python_s = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        if python_s and threading.current_thread() is threading.main_thread():
+        default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if default and threading.current_thread() is threading.main_thread():
             self.before = signal.signal(signal.SIGINT, self.ask)
         return self
 

@@ -40,7 +40,7 @@ def main() -> None:
     except (KeyboardInterrupt, SystemExit) as end:
         # typer turns ctrl-C into an exit with this status, without a word.
         if isinstance(end, SystemExit) and end.code != INTERRUPTED:
-            processes.leave(end.code if isinstance(end.code, int) else int(end.code is not None))
+            processes.leave(int(end.code or 0))
             raise
         say("\nInterrupted. What was written is kept; run the same command again and it goes on.")
         sys.exit(INTERRUPTED)

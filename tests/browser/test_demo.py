@@ -128,23 +128,17 @@ def answers(url):
 
 @pytest.fixture
 def visit(browser, address):
-    """Opens the demo as a visitor of their own; errors of their console are errors of the test.
-
-    Its connection to the server is put into `sockets`, where they are given.
-    """
+    """Opens the demo as a visitor of their own; errors of their console are errors of the test."""
     contexts, errors = [], []
 
-    def open_page(sockets=None, **options):
+    def open_page(**options):
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, "locale": "en-GB", **options})
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(120_000)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("request", lambda request: outside(request.url, address, errors))
-        with page.expect_websocket() as waiting:
-            page.goto(address)
-        if sockets is not None:
-            sockets.append(waiting.value)
+        page.goto(address)
         page.get_by_test_id("stFileUploader").wait_for()
         return page
 
@@ -182,9 +176,9 @@ def choose(page, box, option):
     page.get_by_role("option", name=option).click()
 
 
-def slide(page, sockets, name, key, value):
+def slide(page, server, name, key, value):
     """Move a slider, and wait until its value is on the way: Streamlit sends it once the slider has rested."""
-    with sockets[0].expect_event("framesent", lambda frame: struct.pack("<d", value) in frame):
+    with server.expect_event("framesent", lambda frame: struct.pack("<d", value) in frame):
         page.get_by_role("slider", name=name).press(key)
 
 
@@ -195,8 +189,9 @@ def downloaded(page, name):
 
 
 def test_from_the_upload_to_the_files_and_back(visit, here):
-    sockets = []
-    page = visit(sockets=sockets)
+    page = visit()
+    with page.expect_websocket() as connected:
+        page.reload()
     image = here / "own/0.png"
     upload(page, image)
     page.locator(".film").wait_for()
@@ -229,8 +224,8 @@ def test_from_the_upload_to_the_files_and_back(visit, here):
     page.get_by_text("Sampling").click()
     page.get_by_role("slider", name="Temperature").wait_for()
     page.locator("[data-test-script-state=notRunning]").wait_for()  # a slider that is set anew forgets what it was told
-    slide(page, sockets, "Maximum new tokens", "Home", 60)
-    slide(page, sockets, "Temperature", "End", 1.5)
+    slide(page, connected.value, "Maximum new tokens", "Home", 60)
+    slide(page, connected.value, "Temperature", "End", 1.5)
     page.locator(".hint", has_text="Greedy").wait_for()  # what was written keeps its settings
     page.get_by_role("button", name="Write the report").click()
     page.locator(".hint", has_text="Sampling, Maximum new tokens 60").wait_for()
