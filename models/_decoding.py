@@ -21,10 +21,12 @@ from benchmark.schema import GenerationSettings
 
 from . import _linear
 from ._sampling import Listening, SeededSampling
-from ._vision_gpt2 import VisionGPT2
+from ._vision_gpt2 import VisionGPT2, by_study
 
 STILL_WRITING = 0.75
 """Finished rows leave the batch once no more than this share of it is left: copying the cache costs about a step."""
+ENCODED_TOGETHER = 2
+"""Images, on a processor: of two its caches hold the features, so that they pass twice as fast as a batch's."""
 
 
 @dataclass
@@ -130,10 +132,10 @@ class Decoder:
             keys, values = memory.keys[i], memory.values[i]
             keys.index_copy_(2, at, key)
             values.index_copy_(2, at, value)
-            read = F.scaled_dot_product_attention(query, keys[:, :, :end], values[:, :, :end], attn_mask=past)
+            read = _attend(query, keys[:, :, :end], values[:, :, :end], past)
             hidden = hidden + block.output(_join(read))
             (query,) = self._split(block.cross_query(block.cross_norm(hidden).to(self.dtype)), 1)
-            read = F.scaled_dot_product_attention(query, *memory.cross[i], attn_mask=memory.there)
+            read = _attend(query, *memory.cross[i], memory.there)
             hidden = hidden + block.cross_output(_join(read))
             inner = self.activation(block.inner(block.inner_norm(hidden).to(self.dtype)))
             hidden = hidden + block.inner_output(inner)
@@ -143,6 +145,20 @@ class Decoder:
         """(B, T, n × width) → n × (B, heads, T, width of a head)."""
         batch, length, _ = joined.shape
         return joined.view(batch, length, n, self.heads, -1).permute(2, 0, 3, 1, 4).unbind(0)
+
+
+def _attend(query: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+    """What queries (B, heads, T, width) read of `values` (B, heads, L, width), where `mask` (…, T, L) lets them.
+
+    torch's fused attention is made for many queries: of one, on a processor, a batch of 8 took it 1.3 times as long as
+    two matrix products in float32, 3.8 times in bfloat16.
+    """
+    if query.shape[2] > 1 or query.device.type != "cpu":
+        return F.scaled_dot_product_attention(query, keys, values, attn_mask=mask)
+    likeness = query * query.shape[3] ** -0.5 @ keys.transpose(2, 3)
+    if mask is not None:
+        likeness = likeness.masked_fill(~mask, -torch.inf)
+    return likeness.softmax(dim=3, dtype=torch.float32).to(values.dtype) @ values
 
 
 def _join(read: Tensor) -> Tensor:
@@ -229,9 +245,9 @@ class Writer:
     ) -> Tensor:  # fmt: skip
         """See `write`; `images` and `views` as `VisionGPT2.forward` takes them."""
         device = self.network.device
-        images = images.to(device)
-        if self.reduced:
-            images = images.to(memory_format=torch.channels_last)
+        images = images.to(device, memory_format=torch.channels_last)
+        together = len(images) if device.type == "cuda" else ENCODED_TOGETHER
         with torch.autocast(device.type, torch.bfloat16, enabled=self.reduced):
-            states, there = self.network.encode(images, views.to(device))
+            encoded = torch.cat([self.network.enc(part) for part in images.split(together)])
+        states, there = by_study(encoded, views.to(device))
         return write(self.decoder, states, there, given, settings, seeds, end_token, listening)
