@@ -177,9 +177,18 @@ def choose(page, box, option):
 
 
 def slide(page, server, name, key, value):
-    """Move a slider, and wait until its value is on the way: Streamlit sends it once the slider has rested."""
-    with server.expect_event("framesent", lambda frame: struct.pack("<d", value) in frame):
+    """Move a slider to its end, and wait until its value is on the way: Streamlit sends it once the slider has rested.
+
+    A slider that is set anew just then forgets the key, so it is pressed again; at the end that changes nothing.
+    """
+    sent = []
+    server.on("framesent", lambda frame: sent.append(frame) if struct.pack("<d", value) in bytes(frame) else None)
+    for _ in range(60):
         page.get_by_role("slider", name=name).press(key)
+        page.wait_for_timeout(2000)
+        if sent:
+            return
+    raise AssertionError(f"The slider '{name}' sent no {value}.")
 
 
 def downloaded(page, name):
