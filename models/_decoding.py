@@ -245,8 +245,11 @@ class Writer:
     ) -> Tensor:  # fmt: skip
         """See `write`; `images` and `views` as `VisionGPT2.forward` takes them."""
         device = self.network.device
-        images = images.to(device, memory_format=torch.channels_last)
-        together = len(images) if device.type == "cuda" else ENCODED_TOGETHER
+        processor = device.type == "cpu"
+        images = images.to(device)
+        if self.reduced or processor:
+            images = images.to(memory_format=torch.channels_last)
+        together = ENCODED_TOGETHER if processor else len(images)
         with torch.autocast(device.type, torch.bfloat16, enabled=self.reduced):
             encoded = torch.cat([self.network.enc(part) for part in images.split(together)])
         states, there = by_study(encoded, views.to(device))

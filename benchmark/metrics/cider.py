@@ -1,7 +1,7 @@
 """CIDEr: n-grams weighed by how rare they are among the references (Vedantam et al., CVPR 2015).
 
 Matches `pycocoevalcap.cider` (n = 1 to 4, sigma = 6, times 10), mean over studies. Its own scorer weighs the references
-anew for every system, which is most of its work.
+anew for every system.
 """
 
 from __future__ import annotations
@@ -73,18 +73,14 @@ class _Corpus:
     """References and how rare n-grams are among them."""
 
     def __init__(self, references: Sequence[str]):
-        from pycocoevalcap.cider.cider_scorer import precook
-
-        counted = [precook(reference, ORDER) for reference in references]
+        counted = [_count(reference) for reference in references]
         frequencies = Counter(ngram for counts in counted for ngram in counts)
         self._unseen = math.log(len(references)) if references else 0.0
         self._rarity = {ngram: self._unseen - math.log(n) for ngram, n in frequencies.items()}
         self.vectors = [self._weigh(counts) for counts in counted]
 
     def weighted(self, text: str) -> _Vector:
-        from pycocoevalcap.cider.cider_scorer import precook
-
-        return self._weigh(precook(text, ORDER))
+        return self._weigh(_count(text))
 
     def _weigh(self, counts: Mapping[NGram, int]) -> _Vector:
         weights: list[dict[NGram, float]] = [{} for _ in range(ORDER)]
@@ -94,6 +90,13 @@ class _Corpus:
             if len(ngram) == 2:
                 bigrams += count
         return _Vector(weights, [math.hypot(*each.values()) for each in weights], bigrams)
+
+
+def _count(text: str) -> Mapping[NGram, int]:
+    from pycocoevalcap.cider.cider_scorer import precook
+
+    counts: Mapping[NGram, int] = precook(text, ORDER)
+    return counts
 
 
 def _likeness(hypothesis: _Vector, reference: _Vector) -> float:
