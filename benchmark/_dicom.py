@@ -56,7 +56,7 @@ def read(path: Path, max_pixels: int) -> Image.Image:
     try:
         import pydicom
     except ImportError:
-        raise ImageError(f"{path} is a DICOM file, and pydicom is not installed. {_INSTALL}") from None
+        raise ImageError(f"{path} is a DICOM file, and pydicom is not installed. {_INSTALL}", "no_decoder") from None
     # It warns of every odd value; what matters to the picture raises.
     warnings.filterwarnings("ignore", module="pydicom")
     try:
@@ -85,7 +85,7 @@ def _refuse_inflated(path: Path, limit: int) -> None:
         inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         inflater.decompress(file.read(), limit)
     if inflater.unconsumed_tail:
-        raise ImageError(f"{path} inflates to more than {limit / 1e6:.0f} MB, more than is plausible.")
+        raise ImageError(f"{path} inflates to more than {limit / 1e6:.0f} MB, more than is plausible.", "huge")
 
 
 def _refuse_unfit(path: Path, dataset: Any, max_pixels: int) -> None:
@@ -93,16 +93,17 @@ def _refuse_unfit(path: Path, dataset: Any, max_pixels: int) -> None:
     from pydicom.pixels import get_decoder
 
     if "PixelData" not in dataset:
-        raise ImageError(f"{path} is a DICOM file without a picture ({dataset.get('Modality') or 'no PixelData'}).")
+        what = dataset.get("Modality") or "no PixelData"
+        raise ImageError(f"{path} is a DICOM file without a picture ({what}).", "no_picture")
     syntax = dataset.file_meta.TransferSyntaxUID
     sizes = [(dataset.Columns, dataset.Rows)]
     if syntax.is_encapsulated:
         sizes.append(_frame_size(get_frame(dataset.PixelData, 0, number_of_frames=dataset.get("NumberOfFrames") or 1)))
     for width, height in sizes:
         if width * height > max_pixels:
-            raise ImageError(f"{path} claims {width} × {height} pixels, more than is plausible.")
+            raise ImageError(f"{path} claims {width} × {height} pixels, more than is plausible.", "huge")
     if not get_decoder(syntax).is_available:
-        raise ImageError(f"{path} holds {syntax.name}, for which no decoder is installed. {_INSTALL}")
+        raise ImageError(f"{path} holds {syntax.name}, for which no decoder is installed. {_INSTALL}", "no_decoder")
 
 
 def _frame_size(frame: bytes) -> tuple[int, int]:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Literal
+
+ImageKind = Literal["missing", "empty", "text", "markup", "unknown", "damaged", "huge", "no_picture", "no_decoder"]
+"""What may be wrong with an image file; `no_picture` is a DICOM file's."""
 
 
 class UserError(Exception):
@@ -11,7 +15,14 @@ class UserError(Exception):
 
 
 class ImageError(UserError):
-    """An image file that cannot be used; the message is one sentence that names the file."""
+    """An image file that cannot be used; the message is one sentence that names the file.
+
+    `kind` says the same in a word, for those who say it in another language.
+    """
+
+    def __init__(self, message: str, kind: ImageKind = "damaged"):
+        super().__init__(message)
+        self.kind = kind
 
 
 class Busy(UserError):

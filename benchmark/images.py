@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from benchmark.errors import ImageError
+from benchmark.errors import ImageError, ImageKind
 
 MAX_PIXELS = 89_478_485
 """More are refused as a decompression bomb: Pillow's own limit, eleven times the largest image of MIMIC-CXR."""
@@ -84,7 +84,7 @@ def _read(path: Path, geometry: Geometry | None) -> Image.Image:
     path = Path(path)
     with _named(path):
         if path.stat().st_size == 0:
-            raise ImageError(f"{path} is empty (0 bytes).")
+            raise ImageError(f"{path} is empty (0 bytes).", "empty")
         if _is_dicom(path):
             from benchmark import _dicom
 
@@ -92,7 +92,9 @@ def _read(path: Path, geometry: Geometry | None) -> Image.Image:
             return _resized(grey, geometry.inner(grey.size)) if geometry else grey
         with Image.open(path) as image:
             if image.width * image.height > MAX_PIXELS:
-                raise ImageError(f"{path} claims {image.width} × {image.height} pixels, more than is plausible.")
+                raise ImageError(
+                    f"{path} claims {image.width} × {image.height} pixels, more than is plausible.", "huge"
+                )
             inner = geometry.inner(image.size) if geometry else image.size
             box = _decode_reduced(image, inner)
             image.load()
@@ -125,11 +127,12 @@ def _named(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise ImageError(f"{path} does not exist.") from None
+        raise ImageError(f"{path} does not exist.", "missing") from None
     except Image.DecompressionBombError:
-        raise ImageError(f"{path} claims more pixels than is plausible.") from None
+        raise ImageError(f"{path} claims more pixels than is plausible.", "huge") from None
     except UnidentifiedImageError:
-        raise ImageError(f"{path} is {_what_instead(path)}.") from None
+        kind, what = _what_instead(path)
+        raise ImageError(f"{path} is {what}.", kind) from None
     except _UNREADABLE as error:
         raise ImageError(f"{path} cannot be decoded, it may be cut short or damaged ({error}).") from None
 
@@ -160,12 +163,12 @@ def _stretched(values: np.ndarray) -> Image.Image:
     return Image.fromarray(np.round(scaled).astype(np.uint8))
 
 
-def _what_instead(path: Path) -> str:
-    """What a file that Pillow does not know seems to be."""
+def _what_instead(path: Path) -> tuple[ImageKind, str]:
+    """What a file that Pillow does not know seems to be: the `kind` of ImageError, and in words."""
     with path.open("rb") as file:
         head = file.read(256)
     if head.lstrip()[:1] == b"<":
-        return "a web page or XML instead of an image; a download may have failed"
+        return "markup", "a web page or XML instead of an image; a download may have failed"
     if head.isascii() and b"\0" not in head:
-        return "text instead of an image"
-    return "no image that can be read, or only the beginning of one"
+        return "text", "text instead of an image"
+    return "unknown", "no image that can be read, or only the beginning of one"

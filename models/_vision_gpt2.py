@@ -25,6 +25,7 @@ from transformers.utils import logging
 from benchmark.errors import UserError
 
 from ._adapters import add_adapters
+from ._end_to_end import hidden_states, laid
 from ._picture_config import PictureConfig
 
 IGNORED = -100
@@ -203,35 +204,53 @@ class VisionGPT2(PreTrainedModel, GenerationMixin):
         use_cache: bool = False,
         **kwargs: Any,
     ) -> CausalLMOutputWithCrossAttentions | VisionGPT2Output:
-        """Logits of shape (B, T, vocabulary), and the loss where there are labels.
+        """Logits of shape (B, T, vocabulary); where there are labels, the loss instead.
 
         `pixel_values` (N, 3, S, S), study by study, and `views` (B,), how many images each study has (one where it is
         not given), or what `encode` makes of them: `encoder_hidden_states` and `encoder_attention_mask`; `input_ids`
-        and `labels` (B, T), unshifted; labels of -100 are no targets. The loss is label-smoothed cross-entropy summed
-        over the targets, with a `word_loss` the weighted `word_losses` of all studies besides, divided by
-        `num_items_in_batch` or by the number of targets.
+        and `labels` (B, T), unshifted, read from their beginning; labels of -100 are no targets. The loss is
+        label-smoothed cross-entropy summed over the targets, with a `word_loss` the weighted `word_losses` of all
+        studies besides, divided by `num_items_in_batch` or by the number of targets.
         """
         if encoder_hidden_states is None:
             encoder_hidden_states, encoder_attention_mask = self.encode(pixel_values, views)
-        output = self.gpt2(
-            input_ids=input_ids,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            encoder_hidden_states=encoder_hidden_states,
-            encoder_attention_mask=encoder_attention_mask,
-            use_cache=use_cache,
-            **kwargs,
-        )
         if labels is None:
-            return output
-        divisor = count_targets(labels) if num_items_in_batch is None else num_items_in_batch
-        text_loss = token_losses(output.logits, labels, self.config.label_smoothing).sum() / divisor
+            return self.gpt2(
+                input_ids=input_ids,
+                attention_mask=attention_mask,
+                position_ids=position_ids,
+                encoder_hidden_states=encoder_hidden_states,
+                encoder_attention_mask=encoder_attention_mask,
+                use_cache=use_cache,
+                **kwargs,
+            )
+        assert input_ids is not None
+        targets = labels[:, 1:].ne(IGNORED)
+        hidden = self._before_targets(input_ids[:, :-1], targets, encoder_hidden_states, encoder_attention_mask)
+        logits = self.gpt2.lm_head(hidden)
+        losses = F.cross_entropy(
+            logits.float(), labels[:, 1:][targets], reduction="sum", label_smoothing=self.config.label_smoothing
+        )
+        divisor = targets.sum() if num_items_in_batch is None else num_items_in_batch
+        text_loss = losses / divisor
         loss = text_loss
         if self.config.word_loss:
             foretold = self.words(encoder_hidden_states)
             losses = word_losses(foretold, labels, encoder_attention_mask)
             loss = loss + self.config.word_loss * losses.sum() / divisor
-        return VisionGPT2Output(loss=loss, text_loss=text_loss, **output)
+        return VisionGPT2Output(loss=loss, text_loss=text_loss)
+
+    def _before_targets(self, input_ids: Tensor, targets: Tensor, states: Tensor, there: Tensor | None) -> Tensor:
+        """The decoder's last states where the next token is a target: (targets, width). A vocabulary's worth of logits
+        is made of these alone; a third of most batches is padding.
+        """
+        if not laid(self.gpt2):
+            read = self.gpt2.transformer(
+                input_ids=input_ids, encoder_hidden_states=states, encoder_attention_mask=there, use_cache=False
+            )
+            return read.last_hidden_state[targets]
+        needed = targets.flip(1).cumsum(1).flip(1) > 0  # A target, or before one.
+        return hidden_states(self.gpt2.transformer, input_ids, needed, states, there)[targets[needed]]
 
     @torch.no_grad()
     def generate(  # type: ignore[override]

@@ -21,6 +21,7 @@ from ._adapters import merge_adapters
 from ._checkpoints import finished, read_config
 from ._data import Collate, Pictures, study_pictures
 from ._decoding import Decoder, Writer
+from ._end_to_end import lay
 from ._examples import open_images, report_datasets, with_text
 from ._looks import features, first_view, looks
 from ._original import PROMPT, from_original
@@ -102,6 +103,8 @@ class Model(TrainedModel):
         else:
             tokenizer = train_tokenizer(list(map(report_text, examples["train"])), options["vocabulary"])
         model = _build(job, tokenizer)
+        if torch.device(job.device).type == "cpu":
+            lay(model.gpt2)
         before = {
             name: [_beginning(tokenizer, model.config, example.study) for example in chosen]
             for name, chosen in examples.items()

@@ -8,9 +8,22 @@ import sys
 
 import pytest
 
+from benchmark.contracts import Unavailable
+from benchmark.metrics import _meteor_jar
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def meteor_jar():
+    """METEOR's process is that of all tests of a worker, as it is that of all metrics alive: a start takes seconds."""
+    try:
+        jar = _meteor_jar.shared()
+    except Unavailable:
+        jar = None
+    return jar
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import errno
 import sys
 from typing import NoReturn
 
-from benchmark import processes
+from benchmark import memory, processes
 from benchmark.cli import compare, data, demo, fetch, info, label, models, plot, protocols, runs, scores, site, speed
 from benchmark.cli._app import INTERRUPTED, app
 from benchmark.console import say
@@ -33,6 +33,7 @@ __all__ = [
 
 def main() -> None:
     """Entry point of `bench`: a user's mistake ends in one sentence and a status that is not 0."""
+    memory.keep_freed()
     try:
         app()
     except UserError as error:

@@ -151,7 +151,11 @@ def choose_picture(words: Words) -> tuple[pictures.Picture | None, Reference | N
         required=True,
     )  # fmt: skip
     with right:
-        return choose_phantom(words) if source == "phantom" else choose_upload(words)
+        try:
+            return choose_phantom(words) if source == "phantom" else choose_upload(words)
+        except pictures.NoPicture as found:
+            st.html(markup.line("problem", words[f"image_{found.kind}"].format(name=found.name)))
+            return None, None
 
 
 def choose_upload(words: Words) -> tuple[pictures.Picture | None, None]:
@@ -161,11 +165,7 @@ def choose_upload(words: Words) -> tuple[pictures.Picture | None, None]:
         return None, None
     held = state.get("picture")
     if held is None or held.key != uploaded.file_id:
-        try:
-            held = pictures.open_upload(uploaded.file_id, uploaded.name, uploaded.getvalue())
-        except UserError as error:
-            st.html(markup.line("problem", words["unreadable"].format(reason=error)))
-            return None, None
+        held = pictures.open_upload(uploaded.file_id, uploaded.name, uploaded.getvalue())
         state["picture"] = held
     return held, None
 

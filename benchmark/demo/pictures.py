@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.errors import ImageError
+from benchmark.errors import ImageError, ImageKind
 from benchmark.images import read_grey
 
 SHOWN = 720
@@ -62,22 +62,32 @@ def memory_file(content: bytes) -> Iterator[Path]:
         os.close(descriptor)
 
 
+class NoPicture(Exception):
+    """A radiograph that cannot be read."""
+
+    def __init__(self, name: str, kind: ImageKind):
+        super().__init__(name, kind)
+        self.name = name
+        self.kind = kind
+        """As ImageError has it."""
+
+
 def open_upload(key: str, name: str, content: bytes) -> Picture:
-    """Raises ImageError, which names the upload, where it is no image that can be read."""
+    """Raises NoPicture where it is no image that can be read."""
     with memory_file(content) as path:
-        try:
-            return _open(key, name, content, path)
-        except ImageError as error:
-            raise ImageError(str(error).replace(str(path), name)) from None
+        return _open(key, name, content, path)
 
 
 def open_file(name: str, path: Path) -> Picture:
-    """Raises ImageError where it cannot be read."""
+    """Raises NoPicture where it cannot be read."""
     return _open(str(path), name, path, path)
 
 
 def _open(key: str, name: str, content: bytes | Path, path: Path) -> Picture:
-    grey = read_grey(path)
+    try:
+        grey = read_grey(path)
+    except ImageError as error:
+        raise NoPicture(name, error.kind) from None
     size = grey.size
     grey.thumbnail((SHOWN, SHOWN))
     return Picture(key, name, content, size, data_uri(grey, "JPEG", quality=90))

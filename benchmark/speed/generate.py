@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from benchmark import registry
+from benchmark import memory, registry
 from benchmark.schema import GenerationSettings, Study, View
 from benchmark.speed import measure
 
@@ -124,6 +124,7 @@ def _open(folder: Path, device: str) -> Any:
 
 
 def _ours(folder: Path, size: int, tokens: int, device: str, precision: str) -> dict[str, Any]:
+    memory.keep_freed()
     model = _open(folder, device)
 
     def write(tokens: int) -> list[str]:

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from benchmark import java, protocols
+from benchmark import java, memory, protocols
 from benchmark import score as scoring
 from benchmark.contracts import MetricContext, Unavailable
 from benchmark.errors import UserError
@@ -88,6 +88,7 @@ def by_benchmark(given: Texts, precision: str) -> Scored:
     """All systems with one set of metrics, as runs are scored one after the other in a process."""
     import bert_score  # noqa: F401 - so that imports are not counted
 
+    memory.keep_freed()
     found, protocol = Scored(), protocols.load("default")
     metrics = scoring.load_metrics(MetricContext(extra={"bertscore_precision": precision}), METRICS)
     ids = [str(i) for i in range(len(given.references))]

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmark import cache, registry
+from benchmark import cache, memory, registry
 from benchmark.contracts import Example, TrainingJob
 from benchmark.images import Geometry
 from benchmark.schema import Reference, Study, View
@@ -110,6 +110,7 @@ def _ours(
     """Train for one epoch of the studies, or the first `limit`. Gives the seconds of each step but the first, the mean
     loss, and the file with the weights.
     """
+    memory.keep_freed()
     plugin = registry.MODELS.load(MODEL)
     output = Path(tempfile.mkdtemp(dir=folder))
     ends: list[float] = []

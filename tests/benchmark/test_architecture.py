@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "errors": "",
     "schema": "",
     "processes": "errors",
+    "memory": "",
     "wording": "",
     "console": "processes errors",
     "statistics": "",
@@ -94,13 +95,14 @@ MAY_IMPORT = {
     "compare": f"{TOOLS} store licence score statistics pairs paired scored_runs leaderboard",
     "fetch": f"{TOOLS} hub annotators protocols",
     "doctor": f"{TOOLS} provenance java hub fetch",
-    "speed": f"{RECORDS} contracts registry java cache images provenance protocols score store pairs leaderboard site",
+    "speed": f"{RECORDS} contracts registry memory java cache images provenance protocols score store pairs "
+    "leaderboard site",
     "inspection": f"{RECORDS} contracts console store provenance novelty images",
     "site": f"{RECORDS} console contracts store licence novelty images statistics pairs published leaderboard labeler "
     "scored_runs evaluate rescore spread wording",
     "plots": f"{RECORDS} console store slices ranking leaderboard spread evaluate wording",
     "demo": f"{TOOLS} images sections opening provenance train labeler api",
-    "cli": f"{TOOLS} store licence inspection site rexrank leaderboard opening evaluate train rescore loose "
+    "cli": f"{TOOLS} memory store licence inspection site rexrank leaderboard opening evaluate train rescore loose "
     "quickstart demo cards protocols doctor speed fetch hub labeler compare scored_runs published submit slices sites "
     "search launch sweep plots",
     "__main__": "cli",

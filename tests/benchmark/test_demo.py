@@ -1,6 +1,7 @@
 """The parts of `bench demo` without a browser; tests/browser/test_demo.py sees the whole."""
 
 import base64
+import contextlib
 import io
 import json
 import re
@@ -8,6 +9,7 @@ import socket
 import string
 import threading
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ from benchmark.api import LoadedModel
 from benchmark.contracts import Looks
 from benchmark.demo import heat, markup, nearest, pictures, serve, shelf, writing
 from benchmark.demo.words import LANGUAGES, WORDS
-from benchmark.errors import ImageError, UserError
+from benchmark.errors import ImageKind, UserError
 from benchmark.schema import LABEL_VALUES, LABELS, Prediction, Reference
 
 HARM = '<script>alert(1)</script> "it\'s" & more.'
@@ -151,11 +153,30 @@ def test_an_upload_is_read_without_a_file_on_disk(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
-def test_what_is_no_image_is_said_with_its_own_name(monkeypatch, in_memory):
+def test_what_is_no_image_is_told_by_its_own_name(monkeypatch, in_memory):
     monkeypatch.setattr(pictures, "IN_MEMORY", in_memory)
-    for content, says in ((b"", r"^chest\.png is empty"), (b"words", r"^chest\.png is text instead of an image")):
-        with pytest.raises(ImageError, match=says):
+    whole = io.BytesIO()
+    Image.new("L", (64, 64)).save(whole, "PNG")
+    contents = {
+        "empty": b"",
+        "text": b"words",
+        "markup": b"<html>",
+        "unknown": b"\0\1\2",
+        "damaged": whole.getvalue()[:60],
+    }
+    with contextlib.suppress(ImportError):
+        import pydicom.data
+
+        contents["no_picture"] = Path(pydicom.data.get_testdata_file("rtplan.dcm")).read_bytes()
+    for kind, content in contents.items():
+        with pytest.raises(pictures.NoPicture) as found:
             pictures.open_upload("key", "chest.png", content)
+        assert (found.value.name, found.value.kind) == ("chest.png", kind)
+
+
+def test_every_kind_of_unreadable_image_has_its_sentence():
+    for words in WORDS.values():
+        assert {f"image_{kind}" for kind in get_args(ImageKind)} <= words.keys()
 
 
 @pytest.fixture(scope="module")
