@@ -34,6 +34,7 @@ __all__ = [
 def main() -> None:
     """Entry point of `bench`: a user's mistake ends in one sentence and a status that is not 0."""
     memory.keep_freed()
+    memory.end_at_once()
     try:
         app()
     except UserError as error:

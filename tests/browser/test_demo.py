@@ -22,7 +22,7 @@ pytest.importorskip("streamlit", reason="streamlit is not installed (extra app)"
 
 SMALL = {
     "encoder": "test_resnet", "encoder_args": {}, "layers": 2, "width": 64, "heads": 2, "vocabulary": 300,
-    "image_size": 32, "epochs": 6, "batch_size": 4, "learning_rate": 5e-3, "save_every": 10_000, "degrees": 0.0,
+    "image_size": 32, "epochs": 4, "batch_size": 4, "learning_rate": 5e-3, "save_every": 10_000, "degrees": 0.0,
     "shift": 0.0, "scale": 0.0, "word_loss": 1.0,
 }  # fmt: skip
 """With these a vgpt2 learns four reports by heart in seconds."""
@@ -36,20 +36,23 @@ REPORTS = (
     ("A nodule of 12 mm lies in the right upper lobe. No effusion and no pneumothorax. The heart is not enlarged. "
      "Follow-up is advised.", "Right upper lobe nodule."),
 )  # fmt: skip
-SERVER = """
-import time
+SLOWLY = "slowly"
+SERVER = f"""
+import os, time
 from benchmark import generate
 from benchmark.cli import main
 
 stream = generate.stream
 
 def slowly(plugin, study, settings, seed, on_text):
-    return stream(plugin, study, settings, seed, lambda text: (on_text(text), time.sleep(0.02)))
+    pause = 0.02 if os.path.exists("{SLOWLY}") else 0.0
+    return stream(plugin, study, settings, seed, lambda text: (on_text(text), time.sleep(pause)))
 
 generate.stream = slowly
 main()
 """
-"""The command with a pause after each token: a model of this size is done before a busy browser has had a turn."""
+"""The command, with a pause after each token while there is a file of that name: a model of this size is done before a
+busy browser has had a turn."""
 HARM = '<script>document.title = "harm"</script><img src="x" onerror="document.title = \'harm\'"> **bold** Clear lungs.'
 GROWTH = """() => {
     window.seen = [];
@@ -205,7 +208,9 @@ def test_from_the_upload_to_the_files_and_back(visit, here):
     upload(page, image)
     page.locator(".film").wait_for()
     page.evaluate(GROWTH)
+    (here / SLOWLY).touch()
     ((findings, impression),) = write(page)
+    (here / SLOWLY).unlink()
     (checkpoint,) = (here / "results/checkpoints/vgpt2").iterdir()
     expected = load_model(checkpoint).generate(image, max_new_tokens=160)
     assert (findings, impression) == (expected.findings, expected.impression)

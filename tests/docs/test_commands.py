@@ -244,10 +244,10 @@ SPANS = re.compile(r"(?<!`)`([^`\n]+(?:\n[^`\n]+)?)`(?!`)")
 @every_page
 def test_commands_and_options_in_the_text_exist(page):
     text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
-    everywhere = {*_options(typer.main.get_command(app)), "--max-restarts", "--no-deps"}
+    bench = typer.main.get_command(app)
+    everywhere = {*_options(bench), "--max-restarts", "--no-deps"}
     for span in SPANS.findall(text):
-        words = span.split()
-        command = typer.main.get_command(app)
+        words, command = span.split(), bench
         if words[0] == "bench":
             words = words[1:]
             while words and hasattr(command, "commands") and not words[0].startswith("-"):
