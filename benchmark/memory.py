@@ -25,6 +25,9 @@ def keep_freed() -> None:
 
 
 def end_at_once() -> None:
-    """Have Python look for no garbage while it ends: among a million objects of torch and transformers that took more
-    than a second of every command, and found nothing that the end of the process does not free as well."""
+    """Have Python look for no garbage while it ends; the end of the process frees the memory all the same.
+
+    Among the half million objects of torch and transformers that search took a second of every command (9.1 s of a
+    short training became 8.0).
+    """
     atexit.register(gc.freeze)
