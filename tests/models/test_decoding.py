@@ -118,6 +118,20 @@ def test_layers_are_the_linear_map_to_their_precision(precision, error, rows):
     assert torch.allclose(alone, layer(given)[:1].double(), rtol=1e-2 if precision == "bf16" else 1e-5, atol=1e-4)
 
 
+@pytest.mark.skipif(not VNNI or "fbgemm" not in torch.backends.quantized.supported_engines, reason="no VNNI or FBGEMM")
+def test_both_products_of_int8_are_the_same_numbers():
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randint(-127, 128, (96, 64), generator=generator, dtype=torch.int8)
+    scales = torch.rand(96, generator=generator)
+    x = 127 * (2 * torch.rand(5, 64, generator=generator) - 1)
+    x[0, :5] = torch.tensor([127.0, -127.0, 0.5, 1.5, -2.5])
+    engine = torch.backends.quantized.engine
+    products = [make(weight, scales)(x) for make in (_linear._onednn_int8, _linear._fbgemm_int8)]
+    assert torch.equal(*products)
+    assert torch.allclose(products[0], (x.round() @ weight.float().T) * scales, rtol=1e-5)
+    assert torch.backends.quantized.engine == engine
+
+
 @pytest.mark.parametrize("precision", ["bf16", "int8"])
 def test_reduced_precision_writes_nearly_the_same(model, precision):
     if precision == "int8" and not VNNI:
