@@ -65,7 +65,7 @@ def _int8(weight: Tensor, bias: Tensor | None, rows: int) -> Linear:
 
     torch's own (`quantize_dynamic`) has one scale for all rows, so that a study's text would depend on its batch.
     """
-    out, width = weight.shape
+    out = len(weight)
     weight = weight.detach().float().contiguous()
     scales = (weight.abs().amax(dim=1) / 127).clamp(min=1e-12)
     rounded = (weight / scales.unsqueeze(1)).round().to(torch.int8)
@@ -74,22 +74,21 @@ def _int8(weight: Tensor, bias: Tensor | None, rows: int) -> Linear:
     shift = torch.zeros(out) if bias is None else bias.detach().float()
 
     def apply(x: Tensor) -> Tensor:
-        flat = x.reshape(-1, width)
-        scale = (flat.abs().amax(dim=1, keepdim=True) / 127).clamp_(min=1e-12)
-        return torch.addcmul(shift, product(flat / scale), scale).view(*x.shape[:-1], out)
+        largest = x.abs().amax(dim=-1, keepdim=True).clamp_(min=1e-10)
+        return torch.addcmul(shift, product(x / largest), largest)
 
     return apply
 
 
 def _onednn_int8(weight: Tensor, scales: Tensor) -> Linear:
-    """Inputs from -127 to 127, rounded, times `weight` (int8) by the `scales` of its outputs."""
+    """Inputs from -1 to 1, rounded to 127ths, times `weight` (int8) by the `scales` of its outputs."""
     packed = torch.ops.onednn.qlinear_prepack(weight, None)
     zeros = torch.zeros(len(weight), dtype=torch.int64)
     linear = torch.ops.onednn.qlinear_pointwise.default
 
     def apply(x: Tensor) -> Tensor:
-        rounded = x.round().add_(128).to(torch.uint8)
-        return linear(rounded, 1.0, 128, packed, scales, zeros, None, 1.0, 0, torch.float32, "none", [], "")
+        rounded = (x * 127).round_().add_(128).to(torch.uint8)
+        return linear(rounded, 1 / 127, 128, packed, scales, zeros, None, 1.0, 0, torch.float32, "none", [], "")
 
     return apply
 
@@ -108,4 +107,4 @@ def _fbgemm_int8(weight: Tensor, scales: Tensor) -> Linear:
     finally:
         torch.backends.quantized.engine = engine
     linear = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32.default
-    return lambda x: linear(x, 1.0, 128, packed)
+    return lambda x: linear(x, 1 / 127, 128, packed)
