@@ -29,7 +29,7 @@ SIZES = {
 OF_THE_HUB = {
     "size": {"workers": 0},
     "train": {**SHORT, "accumulation": 1},
-    "overfit": {**STILL, "epochs": 3, "batch_size": 2, "accumulation": 1, "learning_rate": 1e-2},
+    "overfit": {**STILL, "epochs": 3, "batch_size": 2, "accumulation": 1, "learning_rate": 3e-3},
 }
 SMALL = {
     **{name: {"preset": "tiny", "size": size, "train": SHORT, "overfit": BY_HEART} for name, size in SIZES.items()},
