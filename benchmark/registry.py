@@ -48,6 +48,10 @@ class Registry:
         except SyntaxError:
             return {}
 
+    def expect(self, name: str) -> None:
+        """Raises UserError for an unknown name, with the near ones; imports nothing."""
+        self._module(name)
+
     def load(self, name: str) -> Any:
         """The plugin's class. Raises UserError for an unknown name, with the near ones."""
         module = importlib.import_module(self._module(name))

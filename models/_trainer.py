@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
-from transformers import PrinterCallback, Trainer
+from transformers import PrinterCallback, Trainer, TrainerControl
 
 from benchmark import processes
 from benchmark.errors import Diverged
@@ -22,6 +22,8 @@ from ._vision_gpt2 import IGNORED, count_targets, token_losses
 
 class ReportTrainer(Trainer):
     """Processes share the studies through `_batches` alone: accelerate is given no data loader to divide again."""
+
+    control: TrainerControl
 
     def __init__(
         self,

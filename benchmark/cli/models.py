@@ -62,13 +62,14 @@ def train(
     nproc: Processes = None,
 ) -> None:
     """Train a model; run again after an interruption it goes on."""
+    MODELS.expect(model)
+    if launch.in_processes(nproc, device):
+        return
     from benchmark import evaluate
     from benchmark import search as searching
     from benchmark import train as training
 
     plugin, results = MODELS.load(model), config.results_folder()
-    if launch.in_processes(nproc, device):
-        return
     data = processes.first_before_others(source.open)
     chosen = training.choose_preset(plugin, data, preset)
     say(f"Preset: {chosen} ({'as named' if preset else f'default for {data.name}'}).")
@@ -109,13 +110,14 @@ def evaluate_command(
     as_json: AsJson = False,
 ) -> None:
     """Generate reports for a split and score them; run again after an interruption it goes on."""
-    from benchmark import evaluate, rescore
-
     # An unknown name is said before any work is done.
-    settings, results = decoding.settings(MODELS.load(model)), config.results_folder()
+    MODELS.expect(model)
     extra, names = check_metrics(metric), check_protocols(protocol)
     if launch.in_processes(nproc, device):
         return
+    from benchmark import evaluate, rescore
+
+    settings, results = decoding.settings(MODELS.load(model)), config.results_folder()
     data = processes.first_before_others(source.open)
     selection = evaluate.select(data, split, limit)
     options: dict[str, Any] = {"checkpoint": checkpoint, "words": tokenizer, "preset": preset}
@@ -150,13 +152,14 @@ def generate(
     nproc: Processes = None,
 ) -> None:
     """Write reports: the first half of `eval`, or for a folder of loose pictures."""
+    MODELS.expect(model)
+    if launch.in_processes(nproc, device):
+        return
     from benchmark import evaluate, loose
 
     settings, results = decoding.settings(MODELS.load(model)), config.results_folder()
     options: dict[str, Any] = {"checkpoint": checkpoint, "words": tokenizer, "preset": preset}
     options |= {"changes": changes or [], "seed": seed, "device": device}
-    if launch.in_processes(nproc, device):
-        return
     if images is not None:
         written = loose.describe_images(model, images, settings, results, out=out, **options)
         say(f"Wrote {written.path} ({written.n} reports).")

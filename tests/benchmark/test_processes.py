@@ -59,11 +59,11 @@ def predictions(results):
 
 
 @pytest.fixture(scope="module")
-def alone(root, tmp_path_factory):
+def alone(root, tmp_path_factory, call_bench):
     """Results of one process."""
-    results = tmp_path_factory.mktemp("alone")
-    assert bench(results, root, *TRAIN)[0] == 0
-    assert bench(results, root, "generate", "vgpt2", "--max-new-tokens", "12", "--batch-size", "2")[0] == 0
+    results, data = tmp_path_factory.mktemp("alone"), ("--dataset", "phantom", "--root", root)
+    assert call_bench(results, *TRAIN, *data)[0] == 0
+    assert call_bench(results, "generate", "vgpt2", "--max-new-tokens", "12", "--batch-size", "2", *data)[0] == 0
     return results
 
 

@@ -129,14 +129,21 @@ def answers(url):
         return False
 
 
-@pytest.fixture
-def visit(browser, address):
-    """Opens the demo as a visitor of their own; errors of their console are errors of the test."""
-    contexts, errors = [], []
+@pytest.fixture(scope="module")
+def profile(browser):
+    """One profile of the browser for all visitors: Streamlit knows them by their connection, and the scripts that it
+    sends, megabytes of them, are read and compiled once."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB")
+    yield context
+    context.close()
 
-    def open_page(**options):
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, "locale": "en-GB", **options})
-        contexts.append(context)
+
+@pytest.fixture
+def visit(profile, address):
+    """Opens the demo as a visitor of their own; errors of their console are errors of the test."""
+    errors = []
+
+    def open_page(context=profile):
         page = context.new_page()
         page.set_default_timeout(120_000)
         page.on("pageerror", lambda error: errors.append(str(error)))
@@ -146,8 +153,8 @@ def visit(browser, address):
         return page
 
     yield open_page
-    for context in contexts:
-        context.close()
+    for page in profile.pages:
+        page.close()
     assert not errors
 
 
@@ -195,6 +202,7 @@ def slide(page, server, name, key, value):
 
 
 def downloaded(page, name):
+    page.locator("[data-test-script-state=notRunning]").wait_for()  # until then the button may be the last report's
     with page.expect_download() as waiting:
         page.get_by_role("button", name=name).click()
     return waiting.value.path().read_text("utf-8")
@@ -250,7 +258,7 @@ def test_from_the_upload_to_the_files_and_back(visit, here):
     assert page.locator(".box").count() == page.locator(".film").count() == 0
 
 
-def test_two_models_in_two_languages_and_one_of_them_writes_html(visit):
+def test_two_models_in_two_languages_and_one_of_them_writes_html(visit, browser):
     page = visit()
     title = page.title()
     page.get_by_text("Take a phantom").click()
@@ -270,7 +278,9 @@ def test_two_models_in_two_languages_and_one_of_them_writes_html(visit):
     page.get_by_text("Klinik kullanım için değildir").wait_for()
     assert page.locator(".box.findings p").first.inner_text() == first[0]
     page.locator(".box.findings h3", has_text="Bulgular").first.wait_for()
-    assert visit(locale="tr-TR").get_by_role("heading", name="Göğüs röntgeni raporları").is_visible()
+    turkish = browser.new_context(locale="tr-TR")
+    assert visit(turkish).get_by_role("heading", name="Göğüs röntgeni raporları").is_visible()
+    turkish.close()
 
 
 def test_the_nearest_training_phantom(visit, here):
