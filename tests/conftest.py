@@ -1,6 +1,7 @@
 """Settings for the whole suite: no network, one thread a process (the suite itself runs in parallel)."""
 
 import contextlib
+import gc
 import io
 import os
 import signal
@@ -24,6 +25,14 @@ def meteor_jar():
     except Unavailable:
         jar = None
     return jar
+
+
+@pytest.fixture(scope="module", autouse=True)
+def frozen():
+    """What the tests before have loaded is not searched for garbage again: that of torch and transformers takes half a
+    second, and a training has it searched three times."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -41,6 +41,8 @@ def serve(results: Path, address: str, port: int) -> None:
         "server_maxUploadSize": MAX_UPLOAD_MB,
         "server_fileWatcherType": "none",
         "runner_magicEnabled": False,
+        # It would walk through all that torch and transformers hold, half a second, and all visitors wait for it.
+        "runner_postScriptGC": False,
         "browser_gatherUsageStats": False,
         "client_toolbarMode": "minimal",
         "client_showErrorDetails": "none",

@@ -107,7 +107,8 @@ def test_some_studies_have_both_frontal_views(tmp_path: Path) -> None:
     assert all([picture.case.view for picture in record.pictures] == ["PA", "AP"] for record in both)
 
 
-def test_the_same_bytes_with_more_workers(root: Path, tmp_path: Path) -> None:
+def test_the_same_bytes_with_more_workers(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layout, "_CHUNK", 400_000)  # a dozen images
     assert hashes(write(tmp_path / "again", workers=2)) == hashes(root)
 
 
