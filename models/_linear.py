@@ -94,7 +94,7 @@ def _onednn_int8(weight: Tensor, scales: Tensor) -> Linear:
 
 
 def _fbgemm_int8(weight: Tensor, scales: Tensor) -> Linear:
-    """The same numbers as `_onednn_int8`: for one row and a processor with AMX in two thirds of its time."""
+    """As `_onednn_int8`, but for the last bit; for one row and a processor with AMX in two thirds of its time."""
     zeros = torch.zeros(len(weight), dtype=torch.int64)
     with warnings.catch_warnings():
         # torch means to leave quantised tensors; as long as it has FBGEMM's operators, they alone are its way in.
