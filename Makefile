@@ -22,10 +22,10 @@ quickstart: install
 	$(BIN)/bench quickstart
 
 test: install
-	$(BIN)/pytest -n auto -m "not slow"
+	$(BIN)/pytest -n auto --dist worksteal -m "not slow"
 
 test-slow: install
-	$(BIN)/pytest -n auto -m slow
+	$(BIN)/pytest -n auto --dist worksteal -m slow
 
 check: install
 	$(BIN)/ruff check .

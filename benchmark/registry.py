@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import ast
 import functools
+import gc
 import importlib
 import importlib.util
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import EntryPoints, entry_points
 from pathlib import Path
@@ -56,7 +59,9 @@ class Registry:
 
     def load(self, name: str) -> Any:
         """The plugin's class. Raises UserError for an unknown name, with the near ones."""
-        module = importlib.import_module(self._module(name))
+        path = self._module(name)
+        with _no_search_for_garbage():
+            module = importlib.import_module(path)
         plugin = getattr(module, self.class_name, None)
         if plugin is None:
             raise UserError(f"{module.__file__} defines no class '{self.class_name}', so it is no {self.kind}.")
@@ -101,6 +106,20 @@ def _installed(group: str, search: tuple[str, ...]) -> EntryPoints:
     reading the records of 150 packages takes a hundredth of a second or more.
     """
     return entry_points(group=group)
+
+
+@contextmanager
+def _no_search_for_garbage() -> Iterator[None]:
+    """torch and transformers make a million objects when they are imported, and all stay: looking for garbage among
+    them is a seventh of the time that importing a model takes.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _source(module: str) -> Path | None:

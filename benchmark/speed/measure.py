@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
-from multiprocessing import get_context
+from multiprocessing import get_context, set_start_method
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,8 +34,13 @@ def in_fresh_process(work: Callable[..., T], *arguments: Any) -> tuple[T, float]
     `work` stands at the head of a module, and it takes the time itself (without its imports). The memory, in MB, is
     the largest resident size of the process without its children.
     """
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(1, get_context("spawn"), _start_as_usual) as pool:
         return pool.submit(work, *arguments).result(), pool.submit(provenance.peak_memory_mb).result()
+
+
+def _start_as_usual() -> None:
+    """A spawned process would spawn its loaders' workers too; in a user's own they start as the platform has it."""
+    set_start_method(None, force=True)
 
 
 def row(name: str, peer: str, ours: Sequence[float], theirs: Sequence[float], **more: Any) -> Row:

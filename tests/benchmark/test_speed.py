@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import multiprocessing
 import os
 
 import numpy as np
@@ -58,6 +59,11 @@ def test_sides_take_turns_and_the_median_counts():
 def test_a_fresh_process_gives_its_result_and_its_memory():
     pid, memory = measure.in_fresh_process(os.getpid)
     assert pid != os.getpid() and 5 < memory < 100_000
+
+
+def test_a_fresh_process_starts_its_own_as_the_platform_has_it():
+    start, _ = measure.in_fresh_process(eval, "__import__('multiprocessing').get_start_method()")
+    assert start == multiprocessing.get_all_start_methods()[0]
 
 
 def test_a_machine_s_rows_make_room_and_others_stay(tmp_path, monkeypatch):
