@@ -53,6 +53,15 @@ class ReportTrainer(Trainer):
         """Sum of the losses and number of targets of each batch since the last step."""
         self.unreadable: set[str] = set()
 
+    def train(self, *arguments: Any, **more: Any) -> Any:
+        """As Trainer's, and the loader's workers end with it: each that is left for the garbage collector to end, the
+        next training in this process waits for five seconds.
+        """
+        try:
+            return super().train(*arguments, **more)
+        finally:
+            self.callback_handler.train_dataloader = None
+
     def get_train_dataloader(self) -> DataLoader:
         return self._loader(self.train_dataset, self.batches)
 

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import importlib.util
 import json
+import multiprocessing
 import signal
 from pathlib import Path
 
@@ -202,6 +203,7 @@ def test_several_loader_workers_and_a_stop_in_the_middle_of_an_epoch(tmp_path):
     examples = t.make_examples(tmp_path / "images", 10)
     options = {**t.RESUMED, "workers": 2, "save_every": 1, "epochs": 2}
     Model.train(make_job(tmp_path / "whole", examples, **options))
+    assert not multiprocessing.active_children(), "workers were left behind"
 
     def stop(step: int) -> None:
         if step == 5 and not (tmp_path / "stopped").exists():
@@ -211,6 +213,7 @@ def test_several_loader_workers_and_a_stop_in_the_middle_of_an_epoch(tmp_path):
     job = dataclasses.replace(make_job(tmp_path / "halves", examples, **options), on_step=stop)
     with pytest.raises(KeyboardInterrupt):
         Model.train(job)
+    assert not multiprocessing.active_children()
     state = json.loads((tmp_path / "halves" / "trainer" / "checkpoint-4" / "trainer_state.json").read_text())
     assert state["global_step"] == 4 and 1 < state["epoch"] < 2
     Model.train(job)
