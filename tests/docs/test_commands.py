@@ -38,7 +38,7 @@ NOT_RUN = {
     r"source |git ": "concern the reader's own shell and commits",
     r"pip |python3 -m pip ": "download packages",
     r"hf |bench fetch (?!--list)": "download from the hub",
-    r"bench quickstart": "`.ci/run` runs it",
+    r"bench quickstart": "minutes of training; tests/test_packaging.py runs the small one from the wheel",
     r"bench demo": "serves until it is stopped; tests/browser/test_demo.py drives it",
     r"bench sweep ": "twelve trainings; tests/benchmark/test_sweep.py runs small ones",
     r"bench speed ": "measure for minutes on a machine of their own; tests/benchmark/test_speed*.py run each on little",
