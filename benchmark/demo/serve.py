@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
 import socket
@@ -41,8 +42,6 @@ def serve(results: Path, address: str, port: int) -> None:
         "server_maxUploadSize": MAX_UPLOAD_MB,
         "server_fileWatcherType": "none",
         "runner_magicEnabled": False,
-        # It would walk through all that torch and transformers hold, half a second, and all visitors wait for it.
-        "runner_postScriptGC": False,
         "browser_gatherUsageStats": False,
         "client_toolbarMode": "minimal",
         "client_showErrorDetails": "none",
@@ -54,6 +53,10 @@ def serve(results: Path, address: str, port: int) -> None:
     say(f"The demo is at http://{address}:{port} (Ctrl-C ends it).")
     if address not in LOCAL:
         say("Everybody who reaches this machine can use it: it asks for no password.")
+    # Streamlit looks for garbage (a visitor's pictures among it) after each script, and all visitors wait meanwhile:
+    # half a second, were all searched that torch and transformers hold. That stays, so it is passed over.
+    gc.collect()
+    gc.freeze()
     bootstrap.run(str(PAGE), False, [], options)
 
 
