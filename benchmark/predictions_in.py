@@ -10,7 +10,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +86,11 @@ def read(path: Path, references: bool = False) -> Texts:
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text (byte {error.start}). Save it as UTF-8.") from None
     numbered, records = _records(path, content)
+    predicted = not references and any(record.keys() & {*PREDICTED} for _, _, record in records)
+    text = _predicted if predicted else _reference if references else _given
     found: dict[str, list[Text]] = {}
     for where, given, record in records:
-        found.setdefault(given, []).append(_text(where, record, references))
+        found.setdefault(given, []).append(text(where, record))
     if not found:
         raise UserError(f"{path} is empty. Each line needs study_id and text.")
     return Texts(path, found, numbered)
@@ -98,7 +100,7 @@ Record = tuple[str, str, Mapping[str, Any]]
 """Where it stands, its id, its fields."""
 
 
-def _records(path: Path, content: str) -> tuple[bool, Iterable[Record]]:
+def _records(path: Path, content: str) -> tuple[bool, list[Record]]:
     """Whether the ids are line numbers, and the records."""
     start = content.lstrip()[:1]
     suffix = path.suffix.lower()
@@ -140,7 +142,7 @@ def _from_json(path: Path, content: str) -> tuple[bool, list[Record]]:
         raise UserError(f"{path} is not JSON ({at}).") from None
     if isinstance(found, _Pairs):
         if found and all(isinstance(value, str | None) for _, value in found) and dict(found).keys() & set(IDS):
-            return False, list(_from_jsonl(path, content))
+            return False, [(str(path), _id(dict(found), str(path)), dict(found))]
         return False, [(f"{path}, {key}", key, _fields(value, f"{path}, {key}")) for key, value in found]
     if isinstance(found, list) and all(isinstance(each, str) for each in found):
         return True, [(f"{path}, entry {n}", str(n), {"text": each}) for n, each in enumerate(found, 1)]
@@ -198,13 +200,19 @@ def _id(record: Any, where: str) -> str:
     raise UserError(f"{where}: no study_id. Each line needs study_id and text.")
 
 
-def _text(where: str, record: Mapping[str, Any], references: bool) -> Text:
-    predicted = None if references else _first(record, PREDICTED, where)
-    if predicted is not None:
-        return Text(where, predicted, None, None)
-    text, findings, impression = (_first(record, names, where) for names in (TEXTS, FINDINGS, IMPRESSION))
+def _predicted(where: str, record: Mapping[str, Any]) -> Text:
+    """In a file with fields for what was predicted, what stands beside them is the reference, and no prediction."""
+    return Text(where, _first(record, PREDICTED, where), None, None)
+
+
+def _given(where: str, record: Mapping[str, Any]) -> Text:
+    return Text(where, *(_first(record, names, where) for names in (TEXTS, FINDINGS, IMPRESSION)))
+
+
+def _reference(where: str, record: Mapping[str, Any]) -> Text:
+    text = _given(where, record)
     sectioned = record.keys() & {FINDINGS[0], IMPRESSION[0]}  # ReXrank's; its text is these two again
-    return Text(where, None if references and sectioned else text, findings, impression)
+    return replace(text, text=None) if sectioned else text
 
 
 def _first(record: Mapping[str, Any], names: Iterable[str], where: str) -> str | None:

@@ -144,6 +144,21 @@ def test_other_bad_files(tmp_path):
         read(tmp_path / "b.jsonl")
 
 
+@pytest.mark.parametrize("missing", [{"model_prediction": None}, {}], ids=["null", "absent"])
+def test_where_a_prediction_is_missing_the_reference_beside_it_is_none(tmp_path, missing):
+    record = {"report": "Findings: a Impression: b", "section_findings": "a", "section_impression": "b"}
+    path = tmp_path / "rexrank.json"
+    path.write_text(json.dumps({"s1": {**record, **missing}, "s2": {**record, "model_prediction": "c"}}))
+    with pytest.raises(UserError, match="s1: no text"):
+        read(path, "findings")
+    assert read(path, "findings", references=True) == {"s1": "a", "s2": "a"}
+
+
+def test_one_object_with_an_id_is_one_record_in_whatever_lines(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps({"study_id": "s1", "text": "Clear."}, indent=1))
+    assert read(tmp_path / "a.json") == {"s1": "Clear."}
+
+
 def test_a_repeated_id_is_kept_for_the_policy(tmp_path):
     (tmp_path / "a.json").write_text('{"a": "x", "a": "y", "b": "z"}')
     found = predictions_in.read(tmp_path / "a.json").by_id
