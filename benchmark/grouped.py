@@ -29,6 +29,8 @@ class GroupScores:
     """What a slice is a value of (`slices.Slice`); empty for all studies."""
     n: int
     n_patients: int
+    n_patients_beside: int
+    """Those of the studies that are not in the group; a patient with several may be on both sides."""
     metrics: Mapping[str, Value]
     """By key; none for a group without studies."""
 
@@ -38,6 +40,7 @@ class GroupScores:
             "attribute": self.attribute,
             "n": self.n,
             "n_patients": self.n_patients,
+            "n_patients_beside": self.n_patients_beside,
             "few": self.n < FEW,
             "metrics": {
                 key: dict(zip(("value", "low", "high"), map(_rounded, value), strict=True))
@@ -60,13 +63,14 @@ def score(
     found = []
     for group, sums in zip(places, drawn, strict=True):
         here = [patients[i] for i in group]
+        beside = np.delete(np.asarray(patients), group)
         metrics: dict[str, Value] = {}
         if here and rows:
             clusters = statistics.effective_clusters(here)
             parts = zip(rows, np.split(stacked[group].sum(axis=0), ends), np.split(sums, ends, axis=1), strict=True)
             for metric, total, resampled in parts:
                 metrics |= _values(metric, total, resampled, clusters)
-        found.append(GroupScores("", len(here), len(set(here)), metrics))
+        found.append(GroupScores("", len(here), len(set(here)), len(set(beside.tolist())), metrics))
     return found
 
 

@@ -75,20 +75,24 @@ def suppressed(may_leave: Collection[str], sections: Mapping[str, Mapping[str, A
 
 
 def suppressed_slices(may_leave: Collection[str], slices: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Likewise of slices, each with its `attribute` and `n_patients`.
+    """Likewise of slices, each with its `attribute`, `n_patients` and `n_patients_beside`; and those that would give
+    away what is kept back, as the whole less what is shown.
 
-    Of an attribute of which a slice is kept back, so are the next larger ones until MIN_PATIENTS are hidden: what is
-    shown of the others, taken from the whole, would give away the one that is not.
+    So a slice with few patients beside it goes too. Of an attribute of which a slice is kept back, so is one of
+    MIN_PATIENTS: the smaller ones may all be of the same patients.
     """
+    if "values" in may_leave:
+        return []
+    few = range(1, MIN_PATIENTS)
     hidden: list[str] = []
     for attribute in dict.fromkeys(content["attribute"] for content in slices.values()):
-        here = [(each["n_patients"], name) for name, each in slices.items() if each["attribute"] == attribute]
-        together = 0
-        for n, name in sorted(here):
-            if n < MIN_PATIENTS or 0 < together < MIN_PATIENTS:
-                hidden.append(name)
-                together += n
-    return [] if "values" in may_leave else hidden
+        here = sorted((each["n_patients"], name) for name, each in slices.items() if each["attribute"] == attribute)
+        # Scores written before those beside were counted are held back.
+        gone = [(n, name) for n, name in here if n in few or slices[name].get("n_patients_beside", 1) in few]
+        if gone and max(gone)[0] < MIN_PATIENTS:
+            gone += [each for each in here if each not in gone][:1]
+        hidden += [name for _, name in gone]
+    return hidden
 
 
 def _words(kinds: list[str]) -> str:

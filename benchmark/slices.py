@@ -14,6 +14,8 @@ AGES = (18, 40, 60, 80)
 """Lower bounds, in years, of the age bands after the first."""
 WORDS = (21, 41, 81)
 """Lower bounds of the bands of report length after the first."""
+UNSTATED = "not stated"
+"""In place of the value of an attribute that a study lacks."""
 MAX_VALUES = 20
 """An attribute with more different values than this is no grouping but an identifier."""
 FEW = 50
@@ -51,14 +53,14 @@ def slices(
         name = study.study_id
         text = f"{reference.findings} {reference.impression}"
         labels: Mapping[str, float] = label(text) if by_rules else next(iter(reference.label_sets.values()), {})
-        if labels:
-            found["labels", "normal" if labels.get("No Finding") == 1 else "abnormal"].add(name)
+        normal = "normal" if labels.get("No Finding") == 1 else "abnormal"
+        found["labels", normal if labels else "unlabelled"].add(name)
         for finding, stated in labels.items():
             if stated == 1 and finding != "No Finding":
                 found["finding", f"finding:{finding}"].add(name)
-        for key, value in study.attributes.items():
-            if value and len(values[key]) <= MAX_VALUES:
-                found[key, f"{key}:{_value(key, value)}"].add(name)
+        for key, different in values.items():
+            if len(different) <= MAX_VALUES:
+                found[key, f"{key}:{_value(key, study.attributes.get(key, '')) or UNSTATED}"].add(name)
         found["length", f"length:{_band(str(len(text.split())), WORDS, 'words')}"].add(name)
         if copied is not None:
             found["copies", "copied from training" if copied[i] else "not copied from training"].add(name)

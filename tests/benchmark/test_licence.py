@@ -117,15 +117,21 @@ def test_what_leaves_holds_no_text_and_no_id(mimic, scored):
 @pytest.mark.parametrize(
     ("counts", "hidden"),
     [
-        ({"sex:F": 9, "sex:M": 500}, ["sex:F", "sex:M"]),  # the whole less the men would be the women
-        ({"sex:F": 10, "sex:M": 500}, []),
-        ({"age:0": 3, "age:1": 12, "age:2": 80, "sex:F": 80}, ["age:0", "age:1"]),
-        ({"age:0": 4, "age:1": 7, "age:2": 80}, ["age:0", "age:1"]),
+        # Patients in the slice and beside it.
+        ({"sex:F": (9, 500), "sex:M": (500, 9)}, ["sex:F", "sex:M"]),  # the whole less the men would be the women
+        ({"sex:F": (10, 500), "sex:M": (500, 10)}, []),
+        ({"age:0": (3, 92), "age:1": (12, 83), "age:2": (80, 15), "sex:F": (80, 15)}, ["age:0", "age:1"]),
+        # Seven patients may be all of the eleven: some were there at two ages.
+        ({"age:0": (4, 87), "age:1": (7, 84), "age:2": (80, 11)}, ["age:0", "age:1", "age:2"]),
+        ({"finding:Edema": (97, 3), "finding:Fracture": (20, 80)}, ["finding:Edema"]),
     ],
     ids=str,
 )
 def test_with_a_slice_of_few_patients_goes_what_would_give_it_away(counts, hidden):
-    slices = {name: {"attribute": name[:3], "n_patients": n} for name, n in counts.items()}
+    slices = {
+        name: {"attribute": name.partition(":")[0], "n_patients": here, "n_patients_beside": beside}
+        for name, (here, beside) in counts.items()
+    }
     assert licence.suppressed_slices((), slices) == hidden
     assert licence.suppressed_slices(("values",), slices) == []
 
@@ -139,3 +145,30 @@ def test_slices_of_few_patients_are_suppressed(n, may_leave, expected):
 def test_pages_and_exports_are_refused(mimic):
     with pytest.raises(UserError, match=r"The page would hold pictures and report texts of mimic-cxr"):
         licence.refuse_publication(mimic, frozenset({"images", "texts"}), "The page", private=True)
+
+
+def test_no_difference_of_what_leaves_is_of_few_patients():
+    """Three of forty patients have no sex on record, one has both, and a finding is absent in four."""
+    from benchmark import protocols, score, slices
+    from benchmark.schema import Reference, Study
+
+    sexes = ["", "", "", *["F", "M"] * 18, "F"]
+    studies = [Study(f"s{i}", f"p{i % 40}", "test", attributes={"sex": sex}) for i, sex in enumerate([*sexes, "M"])]
+    references = [
+        Reference(study.study_id, study.patient_id, "Clear.", "", {"a": {"Edema": float(i > 3)}})
+        for i, study in enumerate(studies)
+    ]
+    groups = slices.slices(studies, references)
+    scored = score.score_pairs(
+        [s.study_id for s in studies], [s.patient_id for s in studies], ["Clear."] * len(studies),
+        [r.findings for r in references], protocol=protocols.load("default"),
+        metrics=score.load_metrics(MetricContext(), ["rouge-l-coco"]), slices=groups,
+    )  # fmt: skip
+    left = aggregates.slices_to_leave((), scored.to_dict()["slices"])
+    patient = {s.study_id: s.patient_id for s in studies}
+    every = frozenset(patient)
+    shown = [each for each in groups if each.name in left["slices"]]
+    assert {"finding:Edema", "sex:not stated"} <= set(left["suppressed"]) and "sex:M" in left["slices"]
+    sexed = [each.studies for each in shown if each.attribute == "sex"]
+    for rest in [*(every - each.studies for each in shown), every.difference(*sexed)]:
+        assert not 0 < len({patient[study] for study in rest}) < licence.MIN_PATIENTS

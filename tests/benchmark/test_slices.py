@@ -22,7 +22,7 @@ def test_labels():
         pair(2, {"Edema": 1.0, "Support Devices": 1.0}),
         pair(3),
     )
-    assert found["normal"] == [0] and found["abnormal"] == [1, 2]
+    assert found["normal"] == [0] and found["abnormal"] == [1, 2] and found["unlabelled"] == [3]
     assert found["finding:Edema"] == [1, 2] and found["finding:Support Devices"] == [2]
     assert not {"finding:Pneumonia", "finding:Fracture", "finding:No Finding"} & set(found)
 
@@ -37,9 +37,10 @@ def test_attributes_and_ages():
     found = of(
         pair(0, view="PA", age="17"), pair(1, view="AP", age="18"), pair(2, view="PA", age="80"), pair(3, age="")
     )
-    assert found["view:PA"] == [0, 2] and found["view:AP"] == [1]
+    assert found["view:PA"] == [0, 2] and found["view:AP"] == [1] and found["view:not stated"] == [3]
     assert {name: members for name, members in found.items() if name.startswith("age")} == {
-        "age:0-17 years": [0], "age:18-39 years": [1], "age:80+ years": [2]
+        "age:0-17 years": [0], "age:18-39 years": [1], "age:80+ years": [2],
+        "age:not stated": [3],
     }  # fmt: skip
 
 
