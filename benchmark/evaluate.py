@@ -59,9 +59,9 @@ def find_checkpoint(
             raise UserError("--checkpoint names a checkpoint, and --set would choose another: give one of the two.")
         return named_checkpoint(name, plugin, given, results, words)
     chosen = training.choose_preset(plugin, dataset, preset)
-    overrides = training.parse_overrides(training.all_options(plugin, chosen), list(changes))
+    values = training.parse_overrides(training.all_options(plugin, chosen), list(changes))
     if plugin.INSTANT or (chosen in plugin.ZERO_SHOT and (preset or changes)):
-        recipe = training.Recipe(name, chosen, dataset.name, 0, overrides)
+        recipe = training.make_recipe(name, plugin, chosen, dataset.name, 0, values)
         try:
             path = training.train(plugin, recipe, dataset, results, device="cpu")
         except training.ChangedTraining:
@@ -69,7 +69,7 @@ def find_checkpoint(
             path = training.train(plugin, recipe, dataset, results, device="cpu", fresh=True)
         return training.open_checkpoint(path, name)
     wanted = chosen if changes else preset
-    found = processes.by_first(lambda: training.newest_checkpoint(results, name, dataset.name, wanted, overrides))
+    found = processes.by_first(lambda: training.newest_checkpoint(results, name, dataset.name, wanted, values))
     if found is None:
         how = (f" with preset {wanted}" if wanted else "") + (f" and {', '.join(changes)}" if changes else "")
         say_what = " or say with --set what to make one of" if chosen in plugin.ZERO_SHOT else ""

@@ -60,8 +60,8 @@ def describe_images(
         if preset is not None and preset not in plugin.PRESETS:
             raise unknown("preset", preset, plugin.PRESETS)
         options = training.all_options(plugin, preset or next(iter(plugin.PRESETS)))
-        overrides = training.parse_overrides(options, list(changes))
-        newest = training.newest_checkpoint(results, name, None, preset, overrides)
+        values = training.parse_overrides(options, list(changes))
+        newest = training.newest_checkpoint(results, name, None, preset, values)
         if newest is None:
             raise UserError(f"No finished checkpoint of {name}. Run `bench train {name}` first, or name one.")
         found = newest

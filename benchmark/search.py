@@ -8,7 +8,7 @@ import functools
 import io
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,7 @@ def search(
         study = _Study(folder, space, recipe.seed, options.get("select_by", "loss"), fresh)
         while (asked := processes.by_first(lambda: study.ask(trials))) is not None:
             number, settings = asked
-            one = replace(recipe, overrides=_overrides(plugin, recipe, settings))
+            one = _recipe(plugin, recipe, settings)
             say(f"Trial {number + 1} of {trials}: {_words(settings)}")
             value: float | None = None
             try:
@@ -109,7 +109,7 @@ def search(
         found = Found(folder, measure, study.higher_is_better, [])
         done = processes.by_first(study.done)
         for number, settings, value in done:
-            one = replace(recipe, overrides=_overrides(plugin, recipe, settings))
+            one = _recipe(plugin, recipe, settings)
             found.trials.append(Trial(number, settings, value, one.folder(results)))
         if processes.first():
             write_text(folder / "trials.csv", _table(found))
@@ -189,9 +189,9 @@ def _higher_is_better(select_by: str) -> bool:
     return validation.metric_of(select_by).HIGHER_IS_BETTER
 
 
-def _overrides(plugin: type[Model], recipe: training.Recipe, settings: Mapping[str, Any]) -> dict[str, Any]:
-    options = training.all_options(plugin, recipe.preset)
-    return {**recipe.overrides, **training.check_overrides(options, settings)}
+def _recipe(plugin: type[Model], base: training.Recipe, settings: Mapping[str, Any]) -> training.Recipe:
+    values = training.check_overrides(training.all_options(plugin, base.preset), settings)
+    return training.make_recipe(base.model, plugin, base.preset, base.dataset, base.seed, {**base.overrides, **values})
 
 
 def _best(checkpoint: Path, measure: str, higher_is_better: bool) -> float:

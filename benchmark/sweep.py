@@ -85,5 +85,5 @@ def _recipe(name: str, dataset: Dataset, seed: int, preset: str | None, changes:
     if not plugin.NEEDS_IMAGES:
         preset, changes = None, ()
     chosen = training.choose_preset(plugin, dataset, preset)
-    overrides = training.parse_overrides(training.all_options(plugin, chosen), list(changes))
-    return training.Recipe(name, chosen, dataset.name, seed, overrides)
+    values = training.parse_overrides(training.all_options(plugin, chosen), list(changes))
+    return training.make_recipe(name, plugin, chosen, dataset.name, seed, values)

@@ -74,9 +74,9 @@ def train(
     chosen = training.choose_preset(plugin, data, preset)
     say(f"Preset: {chosen} ({'as named' if preset else f'default for {data.name}'}).")
     options = training.all_options(plugin, chosen)
-    overrides = training.check_overrides(options, training.read_values(settings_file)) if settings_file else {}
-    overrides |= training.parse_overrides(options, changes or [])
-    recipe = training.Recipe(model, chosen, data.name, seed, overrides)
+    values = training.check_overrides(options, training.read_values(settings_file)) if settings_file else {}
+    values |= training.parse_overrides(options, changes or [])
+    recipe = training.make_recipe(model, plugin, chosen, data.name, seed, values)
     chosen_device = evaluate.choose_device(device) if plugin.NEEDS_IMAGES else "cpu"
     if search is None:
         training.train(plugin, recipe, data, results, device=chosen_device, fresh=fresh)

@@ -82,6 +82,15 @@ def test_a_killed_search_goes_on_to_the_same_end(tmp_path, monkeypatch):
     assert len(more.trials) == 8 and len(Valley.jobs) == 9
 
 
+def test_what_a_trial_suggests_goes_before_what_was_set(tmp_path):
+    file = tmp_path / "space.json"
+    file.write_text('{"epochs": {"choices": [2]}}')
+    recipe = t.recipe(model="valley", overrides={"epochs": 9})
+    (trial,) = search.search(Valley, recipe, t.Data(), tmp_path, trials=1, space_file=file, device="cpu").trials
+    assert trial.settings == {"epochs": 2}
+    assert json.loads((trial.checkpoint / "card.json").read_text())["options"]["epochs"] == 2
+
+
 def test_a_space_of_one_s_own(tmp_path):
     file = tmp_path / "space.toml"
     file.write_text("[epochs]\nchoices = [1, 3]\n[lr]\ntimes = [0.1, 1.0]\n")

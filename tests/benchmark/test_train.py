@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import provenance, train
+from benchmark import evaluate, provenance, train
 from benchmark.contracts import Dataset, Model
 from benchmark.errors import UserError
 from benchmark.schema import Reference, Study, View
@@ -130,9 +130,7 @@ def test_preset_named_or_what_fits_the_data():
         ("flip=true", {"flip": True}),
         ("extra=5", {"extra": 5}),
         ("extra=word", {"extra": "word"}),
-        ("epochs=2", {}),
-        ("lr=0.1", {}),
-        ("flip=false", {}),
+        ("epochs=2", {"epochs": 2}),
     ],
 )
 def test_overrides_take_the_types_of_the_preset(setting, expected):
@@ -146,7 +144,14 @@ def test_the_last_of_two_settings_counts():
         "epochs": 4,
         "lr": 0.2,
     }
-    assert train.parse_overrides(Scribe.PRESETS["small"], ["epochs=3", "epochs=2"]) == {}
+    assert train.parse_overrides(Scribe.PRESETS["small"], ["epochs=3", "epochs=2"]) == {"epochs": 2}
+
+
+def test_the_preset_s_own_values_make_no_other_recipe_but_go_before_others():
+    preset, named = Scribe.PRESETS["small"], ("scribe", Scribe, "small", "data", 0)
+    given = train.check_overrides(preset, {"epochs": 9, "lr": 1}) | train.parse_overrides(preset, ["epochs=2"])
+    assert train.make_recipe(*named, given) == recipe(overrides={"lr": 1.0})
+    assert train.make_recipe(*named, train.parse_overrides(preset, ["flip=false", "lr=0.1"])) == recipe()
 
 
 @pytest.mark.parametrize(
@@ -353,3 +358,10 @@ def test_the_newest_checkpoint_that_fits(tmp_path):
     assert newest("phantom") is None
     assert newest(preset="huge") is None
     assert train.newest_checkpoint(tmp_path, "vgpt2", None, None) is None
+
+
+def test_a_preset_s_own_value_chooses_among_checkpoints_too(tmp_path):
+    usual = redate(make(tmp_path), "2026-01-01T00:00:00Z")
+    redate(make(tmp_path, overrides={"epochs": 9}), "2026-02-01T00:00:00Z")
+    found = evaluate.find_checkpoint("scribe", Scribe, Data(), None, "small", tmp_path, changes=["epochs=2"])
+    assert found.path == usual
