@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmark import licence, processes, provenance
+from benchmark import licence, memory, processes, provenance
 from benchmark.console import Advance
 from benchmark.contracts import Dataset, Model, OnText
 from benchmark.errors import UserError
@@ -179,6 +179,7 @@ def run(
             "code": provenance.code_identity(),
         }
         processes.by_first(lambda: write_json(folder.record, record))
+        alone = memory.first_work()
         began = time.perf_counter()
         model = load()
         loaded = time.perf_counter()
@@ -193,7 +194,7 @@ def run(
             "hardware": provenance.hardware(),
             "processes": processes.count(),
             "seconds": {"load": round(loaded - began, 3), "generate": round(sum(p.seconds for p in predictions), 3)},
-            "peak_memory_mb": provenance.peak_memory_mb(),
+            "peak_memory_mb": provenance.peak_memory_mb() if alone else None,
             "n_errors": sum(bool(p.error) for p in predictions),
             "n_unread_views": sum(len(p.unread) for p in predictions),
             "n_truncated": sum(p.truncated for p in predictions),

@@ -177,7 +177,8 @@ SEEDS = {
 """Of the table of several trainings."""
 ABOUT_MODELS = (
     "views, besides: what a model was given of a study, images and texts. written, trained on: a submitted model's "
-    "reports came from elsewhere, and its card says what it declares. s a report, peak MB: on the hardware of its run."
+    "reports came from elsewhere, and its card says what it declares. s a report, peak MB: on the hardware of its "
+    "run; memory of the process (not a GPU's), where that did nothing before."
 )
 ABOUT_TRUTH = (
     "Against what was drawn: shares of the findings that the reports state, and state with the right side, lobe and "

@@ -24,6 +24,19 @@ def keep_freed() -> None:
         allocator.mallopt(M_TRIM_THRESHOLD, -1)
 
 
+_worked = False
+
+
+def first_work() -> bool:
+    """Whether no training and no run came before this one in the process; asked by each as it begins.
+
+    What the process's largest size says is then about this one alone.
+    """
+    global _worked
+    first, _worked = not _worked, True
+    return first
+
+
 def end_at_once() -> None:
     """Have Python look for no garbage while it ends; the end of the process frees the memory all the same.
 

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark import licence, processes, provenance
+from benchmark import licence, memory, processes, provenance
 from benchmark.console import duration, say
 from benchmark.contracts import Dataset, Example, Model, TrainingJob
 from benchmark.errors import OutOfMemory, UserError, unknown
@@ -81,17 +81,24 @@ def parse_overrides(preset: Mapping[str, Any], settings: list[str]) -> dict[str,
 
 
 def check_overrides(preset: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that differ from the preset's, as values of its types. Raises UserError as `parse_overrides`."""
+    """The values as values of the preset's types. Raises UserError as `parse_overrides`."""
     for key in values:
         if key not in preset:
             raise unknown("setting", key, preset)
-    typed = {key: _as_type_of(preset[key], value, key) for key, value in values.items()}
-    return {key: value for key, value in typed.items() if value != preset[key]}
+    return {key: _as_type_of(preset[key], value, key) for key, value in values.items()}
 
 
 def all_options(plugin: type[Model], preset: str) -> dict[str, Any]:
     """Every option of a preset with its value."""
     return {**plugin.DEFAULTS, **plugin.PRESETS[preset]}
+
+
+def make_recipe(
+    model: str, plugin: type[Model], preset: str, dataset: str, seed: int, values: Mapping[str, Any]
+) -> Recipe:
+    """The recipe of a preset with checked `values` in place of its own; one that is its own makes no other recipe."""
+    options = all_options(plugin, preset)
+    return Recipe(model, preset, dataset, seed, {key: value for key, value in values.items() if value != options[key]})
 
 
 def read_values(path: Path) -> dict[str, Any]:
@@ -163,6 +170,8 @@ def train(
         if processes.by_first(lambda: _begin(output, job_record, fresh)):
             say(f"{output} is trained already (--fresh trains it anew).")
             return output
+        if not plugin.INSTANT:
+            memory.first_work()
         began = time.perf_counter()
 
         def images(paths: Sequence[Path], geometry: Geometry) -> cache.CachedImages:
@@ -315,15 +324,15 @@ def open_checkpoint(path: Path, model: str | None) -> Checkpoint:
 
 
 def newest_checkpoint(
-    results: Path, model: str, dataset: str | None, preset: str | None, overrides: Mapping[str, Any] = NOTHING
+    results: Path, model: str, dataset: str | None, preset: str | None, values: Mapping[str, Any] = NOTHING
 ) -> Checkpoint | None:
-    """The newest finished checkpoint of a model, trained on `dataset`, with `preset` and with `overrides` where these
-    are given.
+    """The newest finished checkpoint of a model, trained on `dataset`, with `preset` and with `values` where these are
+    given.
     """
     for found in finished_checkpoints(results, model):
         card = found.card
         fits = dataset in (None, card["dataset"]["name"]) and preset in (None, card["preset"])
-        if fits and all(card["options"].get(key) == value for key, value in overrides.items()):
+        if fits and all(card["options"].get(key) == value for key, value in values.items()):
             return open_checkpoint(found.path, model)
     return None
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from benchmark import generate
+from benchmark import generate, memory
 from benchmark.console import progress
 from benchmark.contracts import Dataset, Model
 from benchmark.errors import UserError
@@ -208,7 +208,13 @@ def test_the_record_holds_what_identifies_the_run(tmp_path):
     assert record["run_id"] == folder.path.name == plan(control="shuffle", seed=3).run_id
     assert record["seconds"]["generate"] == pytest.approx(sum(p.seconds for p in folder.read().values()), abs=1e-3)
     assert {"load", "generate"} == set(record["seconds"])
-    assert record["peak_memory_mb"] > 0 and record["hardware"]["cores"] > 0 and record["code"]["version"]
+    assert record["hardware"]["cores"] > 0 and record["code"]["version"]
+
+
+def test_the_peak_of_memory_is_a_run_s_where_the_process_did_nothing_before(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "_worked", False)
+    first, second = (json.loads(run(tmp_path, Echo(), seed=seed).record.read_text()) for seed in (1, 2))
+    assert first["peak_memory_mb"] > 0 and second["peak_memory_mb"] is None
 
 
 def test_another_process_in_the_same_run_is_refused(tmp_path):
