@@ -157,11 +157,15 @@ def _write_decoder(folder: Path, shape: Mapping[str, Any]) -> None:
     """GPT-2 with random weights and a tokenizer of as many words as GPT-2 has tokens: `w17` is token 17."""
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
+    from transformers.utils import logging
 
     torch.manual_seed(0)
     vocabulary = shape.get("vocab_size", VOCABULARY)
     ends = {"bos_token_id": 0, "eos_token_id": 0}
-    GPT2LMHeadModel(GPT2Config(**{**shape, "vocab_size": vocabulary, **ends})).save_pretrained(folder)
+    gpt2 = GPT2LMHeadModel(GPT2Config(**{**shape, "vocab_size": vocabulary, **ends}))
+    logging.disable_progress_bar()
+    gpt2.save_pretrained(folder)
+    logging.enable_progress_bar()
     end = "<|endoftext|>"
     words = {end: 0} | {f"w{i}": i for i in range(1, vocabulary)}
     special = {"id": 0, "content": end, "special": True, "single_word": False, "lstrip": False, "rstrip": False}
