@@ -124,7 +124,7 @@ def describe(
         "ended_share": 1 - sum(prediction.truncated for prediction in predictions) / len(predictions),
         "mean_words": mean_words,
         "length_ratio": mean_words / expected if expected else None,
-        **(training.describe([prediction.text for prediction in predictions]) if training else {}),
+        **(training.describe(predictions) if training else {}),
     }
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.schema import Reference
+from benchmark.schema import Prediction, Reference
 from benchmark.sections import join_output
 
 if TYPE_CHECKING:
@@ -68,17 +68,29 @@ class TrainingTexts:
             for known in [self.findings if reference.findings else self.impressions]
         ]
 
-    def describe(self, texts: Sequence[str]) -> dict[str, Any]:
+    def describe(self, predictions: Sequence[Prediction]) -> dict[str, Any]:
         """How many of a model's reports are copies, and how much of what they say was never written in training.
 
-        `novel_ngram_share` is None where no text has N words.
+        One of findings alone, or an impression, is a copy also where the report that it stands in had more. Reports are
+        read as a model is taught to write them, whatever headings they have. `novel_4gram_share` is None where no
+        report has N words.
         """
-        grams = [_hash(gram) for text in texts for gram in _ngrams(text)]
+        reports = [join_output(prediction.findings, prediction.impression) for prediction in predictions]
+        grams = [_hash(gram) for report in reports for gram in _ngrams(report)]
         novel = sum(not _among(gram, self.ngrams) for gram in grams)
+        copies = sum(map(self._is_copy, predictions, reports))
         return {
-            "copied_from_training_share": sum(_among(_hash(plain(t)), self.reports) for t in texts) / len(texts),
+            "copied_from_training_share": copies / len(predictions),
             f"novel_{N}gram_share": novel / len(grams) if grams else None,
         }
+
+    def _is_copy(self, prediction: Prediction, report: str) -> bool:
+        if _among(_hash(plain(report)), self.reports):
+            return True
+        if prediction.findings and prediction.impression:
+            return False
+        known = self.findings if prediction.findings else self.impressions
+        return _among(_hash(plain(prediction.findings or prediction.impression)), known)
 
 
 def plain(text: str) -> str:
