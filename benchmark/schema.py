@@ -6,7 +6,7 @@ All are frozen. Files carry `schema` so that a reader can refuse what it does no
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,12 @@ class Reference:
     def section(self, name: str) -> str:
         """The text that `name` (one of SECTIONS) is scored against; empty where the report lacks it."""
         return section_text(name, self.findings, self.impression)
+
+
+def scored_section(references: Sequence[Reference]) -> str:
+    """`report` where reports have both sections, else the one that they have (R2Gen's are findings alone)."""
+    present = [name for name in ("report", "findings") if any(reference.section(name) for reference in references)]
+    return present[0] if present else "impression"
 
 
 def section_text(name: str, findings: str, impression: str) -> str:

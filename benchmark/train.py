@@ -188,7 +188,7 @@ def train(
             output=output,
             tokenize=_tokenize,
             report=say,
-            judge=lambda name: validation.ValidationJudge(name, validation_set),
+            judge=lambda name: validation.ValidationJudge(name, validation_set, options.get("section", "")),
             checkpoint=functools.partial(_checkpoint_of, results, dataset.name),
             images=images,
         )

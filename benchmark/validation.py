@@ -7,23 +7,24 @@ from collections.abc import Sequence
 from benchmark import protocols, registry, score
 from benchmark.contracts import Example, Metric, MetricContext, Unavailable
 from benchmark.errors import UserError, unknown
+from benchmark.schema import Prediction, scored_section
 from benchmark.sections import join_output, split_output
 
-SECTION = "report"
 TRIED = 50
 """References that must be scored before training begins."""
 
 
 class ValidationJudge:
-    """A value of the default protocol (`cider`, `bleu_4`), of whole reports.
+    """A value of the default protocol (`cider`, `bleu_4`), of one section; else of whole reports, where there are such.
 
     Raises UserError for an unknown name, and where the value cannot be computed here: that is tried at once, on the
     references themselves, since an epoch may take hours.
     """
 
-    def __init__(self, key: str, examples: Sequence[Example]):
+    def __init__(self, key: str, examples: Sequence[Example], section: str = ""):
         self.key = key
         self.references = [example.reference for example in examples]
+        self.section = section or scored_section(self.references)
         self.metric = metric_of(key)(MetricContext())
         self.higher_is_better = self.metric.HIGHER_IS_BETTER
         self([join_output(r.findings, r.impression) for r in self.references[:TRIED]])
@@ -34,8 +35,8 @@ class ValidationJudge:
             scored = score.score_pairs(
                 [reference.study_id for reference in references],
                 [reference.patient_id for reference in references],
-                [" ".join(filter(None, split_output(text))) for text in texts],
-                [reference.section(SECTION) for reference in references],
+                [Prediction("", text, *split_output(text)).section(self.section) for text in texts],
+                [reference.section(self.section) for reference in references],
                 protocol=protocols.load("default"),
                 metrics=[self.metric],
                 draws=0,

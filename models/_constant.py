@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmark.contracts import Example, Model
 from benchmark.errors import UserError
+from benchmark.schema import scored_section
 
 from ._text import report_text
 
@@ -20,17 +21,11 @@ def training_reports(examples: Sequence[Example]) -> list[str]:
 
     Raises UserError where there is none.
     """
-    section = scored_section(examples)
+    section = scored_section([example.reference for example in examples])
     texts = [report_text(example) for example in examples if example.reference.section(section)]
     if not texts:
         raise UserError("No training report has findings or impression, so there is none to repeat.")
     return texts
-
-
-def scored_section(examples: Sequence[Example]) -> str:
-    """`report` where reports have both sections, else the one that they have (R2Gen's are findings alone)."""
-    present = [name for name in ("report", "findings") if any(e.reference.section(name) for e in examples)]
-    return present[0] if present else "impression"
 
 
 class TextBaseline(Model):

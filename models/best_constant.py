@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 from benchmark.contracts import TrainingJob
 from benchmark.errors import UserError
-from benchmark.schema import GenerationSettings, Report, Study, section_text
+from benchmark.schema import GenerationSettings, Report, Study, scored_section, section_text
 from benchmark.sections import split_output
 
-from ._constant import TextBaseline, scored_section, training_reports
+from ._constant import TextBaseline, training_reports
 
 CANDIDATES = 5_000
 """Distinct reports tried at most, drawn with the seed."""
@@ -32,7 +32,7 @@ class Model(TextBaseline):
         candidates = sorted(set(training_reports(job.train)))
         if len(candidates) > CANDIDATES:
             candidates = random.Random(job.seed).sample(candidates, CANDIDATES)
-        section = scored_section(job.train)
+        section = scored_section([example.reference for example in job.train])
         references = [text for e in job.validation if (text := e.reference.section(section))]
         if not references:
             raise UserError("No validation report has the sections of the training reports: no constant can be chosen.")

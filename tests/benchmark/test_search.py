@@ -143,6 +143,14 @@ def test_the_judge_gives_the_protocol_s_value():
     assert judge(["", "", ""]) == 0.0
 
 
+def test_the_judge_takes_the_section_that_there_is_or_that_a_model_writes():
+    alone = [Example(each.study, Reference("s", "p", each.reference.findings)) for each in examples()]
+    findings = ["The heart is large.", "Findings: Lungs are clear.", ""]
+    assert validation.ValidationJudge("rouge_l", alone)(findings) == pytest.approx(1.0)
+    assert validation.ValidationJudge("rouge_l", examples())(findings) < 1
+    assert validation.ValidationJudge("rouge_l", examples(), "findings")(findings) == pytest.approx(1.0)
+
+
 def test_values_that_are_unknown_or_not_to_be_had(monkeypatch):
     with pytest.raises(UserError, match="Did you mean cider"):
         validation.ValidationJudge("cidr", examples())
