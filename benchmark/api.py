@@ -104,8 +104,6 @@ class LoadedModel:
         grows. Raises UserError where the image cannot be read or a setting is impossible.
         """
         prepared = image if isinstance(image, Prepared) else self.prepare(image, indication=indication)
-        if do_sample is None and any(value is not None for value in (temperature, top_k, top_p)):
-            do_sample = True
         given = {
             "prompt": prompt,
             "max_new_tokens": max_new_tokens,

@@ -336,12 +336,15 @@ def _against_truth(selection: Selection, hypotheses: Sequence[Prediction]) -> di
 def named_settings(plugin: type[Model], name: str | None, given: Mapping[str, Any]) -> GenerationSettings:
     """A model's named settings (`Model.DECODINGS`) with the given ones, where not None, in place of theirs.
 
-    Raises UserError for impossible values or an unknown name.
+    A temperature, `top_k` or `top_p` asks for sampling. Raises UserError for impossible values or an unknown name.
     """
     if name is not None and name not in plugin.DECODINGS:
         raise unknown("decoding", name, plugin.DECODINGS)
     named = plugin.DECODINGS[name] if name else {}
-    return default_settings(**{**named, **{key: value for key, value in given.items() if value is not None}})
+    chosen = {key: value for key, value in given.items() if value is not None}
+    if chosen.keys() & {"temperature", "top_k", "top_p"}:
+        chosen.setdefault("do_sample", True)
+    return default_settings(**{**named, **chosen})
 
 
 def default_settings(**given: Any) -> GenerationSettings:
@@ -361,5 +364,5 @@ def default_settings(**given: Any) -> GenerationSettings:
         if bad:
             raise UserError(f"{option} must be {rule}.")
     if settings.do_sample and settings.num_beams > 1:
-        raise UserError("Sampling and beams exclude one another: give --sample or --beams, not both.")
+        raise UserError("Sampling (--sample, --temperature, --top-k, --top-p) and --beams exclude one another.")
     return settings

@@ -158,9 +158,11 @@ class GenerationOptions:
     max_new_tokens: Annotated[int | None, typer.Option("--max-new-tokens", help="Longest report, in tokens.")] = None
     beams: Annotated[int | None, typer.Option("--beams", help="Beam search with so many beams.")] = None
     sample: Annotated[bool, typer.Option("--sample", help="Sample instead of taking the likeliest token.")] = False
-    temperature: Annotated[float | None, typer.Option("--temperature", help="With --sample.")] = None
-    top_k: Annotated[int | None, typer.Option("--top-k", help="With --sample; 0: no limit.")] = None
-    top_p: Annotated[float | None, typer.Option("--top-p", help="With --sample.")] = None
+    temperature: Annotated[float | None, typer.Option("--temperature", help="Sample with it.")] = None
+    top_k: Annotated[int | None, typer.Option("--top-k", help="Sample among so many tokens; 0: all.")] = None
+    top_p: Annotated[
+        float | None, typer.Option("--top-p", help="Sample among tokens of this probability together.")
+    ] = None
     repetition_penalty: Annotated[float | None, typer.Option("--repetition-penalty")] = None
     prompt: Annotated[str | None, typer.Option("--prompt", help="What every report begins with.")] = None
     precision: Annotated[

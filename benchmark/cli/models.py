@@ -63,6 +63,8 @@ def train(
 ) -> None:
     """Train a model; run again after an interruption it goes on."""
     MODELS.expect(model)
+    if space is not None and search is None:
+        raise UserError("--space holds the ranges of a search: say with --search how many settings to try.")
     if launch.in_processes(nproc, device):
         return
     from benchmark import evaluate
@@ -153,6 +155,10 @@ def generate(
 ) -> None:
     """Write reports: the first half of `eval`, or for a folder of loose pictures."""
     MODELS.expect(model)
+    if images is None and out is not None:
+        raise UserError("--out is for --images; the reports of a data set are written into a run folder.")
+    if images is not None and (source.dataset or limit or control):
+        raise UserError("--images are loose pictures: without --dataset, --limit and --control.")
     if launch.in_processes(nproc, device):
         return
     from benchmark import evaluate, loose

@@ -64,6 +64,11 @@ def score(
     if keep and not (hypotheses.is_dir() and names):
         raise UserError("--keep is for a run folder and protocols: `bench score RUN --protocol NAME,… --keep`.")
     if hypotheses.is_dir():
+        if references is not None or source.dataset is not None:
+            raise UserError(
+                f"{hypotheses} is a run folder, which is scored against its own data set: leave out --references and "
+                f"--dataset, or score its {hypotheses / 'predictions.jsonl'}."
+            )
         run, dataset = rescore.open_run(hypotheses, source.root, source.reports_root, results)
         if not names and not section:
             scores = rescore.score_folder(run, dataset, results, context, extra)

@@ -145,3 +145,9 @@ def test_the_module_score_is_still_one():
 
     assert module.score_pairs and module is sys.modules["benchmark.score"]
     assert evaluate.named_settings(registry.MODELS.load("vgpt2"), "original", {"top_k": 0}).top_k == 0
+
+
+def test_a_temperature_asks_for_sampling_unless_told_otherwise():
+    plugin = registry.MODELS.load("vgpt2")
+    asked = [{}, {"temperature": 0.7}, {"top_p": 0.9}, {"top_k": 5}, {"temperature": 0.7, "do_sample": False}]
+    assert [evaluate.named_settings(plugin, None, one).do_sample for one in asked] == [False, True, True, True, False]

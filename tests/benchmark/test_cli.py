@@ -175,6 +175,14 @@ def test_unknown_names(results, phantom):
     fails(results, "eval", "vgpt2", "--dataset", "phantom", "--root", phantom, "--control", "shufle", says="shuffle")
 
 
+def test_options_that_would_do_nothing(results, phantom, tmp_path):
+    fails(results, "train", "vgpt2", "--space", tmp_path / "none.toml", says="--search")
+    fails(results, "generate", "vgpt2", "--out", tmp_path / "a.jsonl", says="--images")
+    fails(results, "generate", "vgpt2", "--images", tmp_path, "--dataset", "phantom", says="without --dataset")
+    fails(results, "score", tmp_path, "--references", tmp_path / "a.jsonl", says="against its own data set")
+    fails(results, "eval", "vgpt2", "--temperature", 0.7, "--beams", 3, says="exclude one another")
+
+
 def test_roots(results, tmp_path):
     fails(results, "eval", "vgpt2", "--dataset", "mimic-cxr", "--root", tmp_path / "none", says="No such folder")
     fails(results, "eval", "vgpt2", "--dataset", "mimic-cxr", "--root", tmp_path, says=["split.csv", str(tmp_path)])
