@@ -128,8 +128,11 @@ def keep(groups: Sequence[pairs.Group], runs: Sequence[ScoredRun], results: Path
     for section in few:
         say(f"{section}: fewer than {licence.MIN_PATIENTS} patients, so its comparisons are not kept.")
     kept = [group for section, group in by_section.items() if section not in few]
-    run_ids = {str(entry["run_id"]) for entry in leaderboard.read_entries(folder)}
-    return pairs.merge(folder, kept, run_ids)
+    return pairs.merge(folder, kept, lambda: _run_ids(folder))
+
+
+def _run_ids(folder: Path) -> set[str]:
+    return {str(entry["run_id"]) for entry in leaderboard.read_entries(folder)}
 
 
 def refresh(results: Path, dataset: str, split: str) -> Path | None:
@@ -140,9 +143,8 @@ def refresh(results: Path, dataset: str, split: str) -> Path | None:
     again. Returns the file, or None where no two runs can be compared.
     """
     folder = results / "scores" / f"{dataset}-{split}"
-    entries = leaderboard.read_entries(folder)
     known = pairs.read(folder)
-    shown = {str(entry["run_id"]) for entry in leaderboard.newest_entries(entries)}
+    shown = {str(entry["run_id"]) for entry in leaderboard.newest_entries(leaderboard.read_entries(folder))}
     runs = []
     for path in sorted((results / "runs" / dataset / split).glob("*/*/run.json")):
         if path.parent.name in shown:
@@ -165,7 +167,7 @@ def refresh(results: Path, dataset: str, split: str) -> Path | None:
             involved = [run for run in members if any(run.run_id in pair for pair in new)]
             if new and members[0].studies(section)[0]:
                 keep([compare(involved, section, wanted=new)], involved, results)
-    return pairs.merge(folder, [], {str(entry["run_id"]) for entry in entries})
+    return pairs.merge(folder, [], lambda: _run_ids(folder))
 
 
 def without_images(folder: Path) -> list[tuple[ScoredRun, ScoredRun]]:

@@ -10,14 +10,14 @@ table shows, and whoever shows one makes it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmark import statistics
 from benchmark.errors import UserError
-from benchmark.store import read_json, write_json
+from benchmark.store import in_turn, read_json, write_json
 
 NAME = "pairs.json"
 
@@ -84,18 +84,24 @@ def read(folder: Path) -> Pairs:
         raise UserError(f"{path} holds no comparisons. Remove it, and run `bench compare` again.") from None
 
 
-def merge(folder: Path, new: Iterable[Group], run_ids: Collection[str]) -> Path | None:
+def merge(folder: Path, new: Iterable[Group], run_ids: Callable[[], Collection[str]]) -> Path | None:
     """Add groups to a board's file; a pair that is compared again takes the place of the older comparison.
 
-    Only pairs of `run_ids` are kept, the runs whose aggregates stand in `folder`. Returns the file, or None where there
-    is nothing to write.
+    Only pairs of `run_ids` are kept, the runs whose aggregates stand in `folder`: asked for while no other process
+    writes the file, so that none drops what another has just added. Returns the file, or None where there is nothing to
+    write.
     """
+    with in_turn(folder.parents[1] / f".{folder.name}.lock"):
+        return _merge(folder, new, set(run_ids()))
+
+
+def _merge(folder: Path, new: Iterable[Group], run_ids: set[str]) -> Path | None:
     read(folder)  # A damaged file is not overwritten.
     groups: dict[Key, Group] = {}
     for group in (*_groups(folder / NAME), *new):
         known = groups.get(_key(group), {"pairs": []})["pairs"]
         merged = {frozenset((pair["a"], pair["b"])): pair for pair in (*known, *group["pairs"])}
-        kept = [pair for ids, pair in merged.items() if len(ids) == 2 and ids <= set(run_ids)]
+        kept = [pair for ids, pair in merged.items() if len(ids) == 2 and ids <= run_ids]
         groups[_key(group)] = {**group, "pairs": sorted(kept, key=lambda pair: (pair["a"], pair["b"]))}
     filled = [group for _, group in sorted(groups.items()) if group["pairs"]]
     if not filled and not (folder / NAME).exists():

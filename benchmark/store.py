@@ -98,6 +98,16 @@ def exclusive(folder: Path, doing: str) -> Iterator[None]:
         lock.release()
 
 
+@contextlib.contextmanager
+def in_turn(lock: Path) -> Iterator[None]:
+    """Hold a lock file, after all processes that held it or asked for it before."""
+    from filelock import FileLock
+
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(lock):
+        yield
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """`results/runs/<dataset>/<split>/<model>/<run_id>/`."""

@@ -78,7 +78,7 @@ def enlarge(results: Path, board: str, target: Path, runs: int, tested: int | No
     ids = list(itertools.combinations([copy["run_id"] for copy in copies[:tested]], 2))
     known = read_json(source / pairs.NAME)["groups"] if (source / pairs.NAME).exists() else []
     groups = [{**group, "pairs": [{**group["pairs"][0], "a": a, "b": b} for a, b in ids]} for group in known]
-    pairs.merge(target / "scores" / board, groups, {run_id for pair in ids for run_id in pair})
+    pairs.merge(target / "scores" / board, groups, lambda: {run_id for pair in ids for run_id in pair})
     return len(ids) if groups else 0
 
 

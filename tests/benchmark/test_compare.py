@@ -1,6 +1,8 @@
 """Scored runs to paired tests and `pairs.json`. Most run folders are invented, in the shape that scoring leaves."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -181,6 +183,42 @@ def test_what_is_kept_holds_aggregates_alone_and_ranks_the_board(tmp_path):
     assert compare.keep([compare.compare(runs[::-1], "report")], runs, tmp_path) == path
     (group,) = json.loads(path.read_text())["groups"]
     assert len(group["pairs"]) == 3
+
+
+def test_a_run_that_is_added_while_others_are_compared_keeps_its_tests(tmp_path, monkeypatch):
+    for model in "ab":
+        run(tmp_path, model, BASE)
+    whole = compare.compare
+
+    def meanwhile(*arguments, **more):
+        monkeypatch.setattr(compare, "compare", whole)
+        run(tmp_path, "c", BASE)
+        compare.refresh(tmp_path, "data", "val")
+        return whole(*arguments, **more)
+
+    monkeypatch.setattr(compare, "compare", meanwhile)
+    compare.refresh(tmp_path, "data", "val")
+    (group,) = json.loads((tmp_path / "scores" / "data-val" / "pairs.json").read_text())["groups"]
+    assert len(group["pairs"]) == 3
+
+
+def test_processes_that_add_to_one_board_lose_nothing(tmp_path):
+    folder = tmp_path / "scores" / "data-val"
+    code = """if True:
+        import sys
+        from pathlib import Path
+        from benchmark import pairs
+        folder, own = Path(sys.argv[1]), sys.argv[2]
+        for i in range(20):
+            pair = {"a": "x", "b": f"{own}{i}", "metrics": {}}
+            group = {"section": "report", "fingerprint": "f", "signature": "s", "pairs": [pair]}
+            every = {"x", *(f"{name}{n}" for name in "pq" for n in range(20))}
+            pairs.merge(folder, [group], lambda: every)
+    """
+    both = [subprocess.Popen([sys.executable, "-c", code, folder, name]) for name in "pq"]
+    assert [each.wait() for each in both] == [0, 0]
+    (group,) = json.loads((folder / "pairs.json").read_text())["groups"]
+    assert len(group["pairs"]) == 40
 
 
 def test_refresh_compares_a_control_with_its_own_run_alone(tmp_path):
