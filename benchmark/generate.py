@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import licence, memory, processes, provenance
-from benchmark.console import Advance
+from benchmark.console import Advance, say
 from benchmark.contracts import Dataset, Model, OnText
 from benchmark.errors import UserError
 from benchmark.schema import GenerationSettings, Prediction, Report, Study, View, to_dict
@@ -62,14 +62,13 @@ def batches(studies: Sequence[Study], size: int) -> Iterator[Sequence[Study]]:
 def apply_control(studies: Sequence[Study], control: str, folder: Path) -> list[Study]:
     """The studies as the model is shown them.
 
-    `shuffle` gives every study the images of another one by a fixed rotation of a hash order: none keeps its own.
-    `blank` shows a black image, which is written into `folder`.
+    `shuffle` gives every study the images of another one, and of another patient unless one has more than half of the
+    studies. `blank` shows a black image, which is written into `folder`.
     """
     if control == "shuffle":
         if len(studies) < 2:
             raise UserError("Images can be shuffled among at least two studies; this selection has fewer.")
-        order = sorted(studies, key=lambda study: study_seed(0, study.study_id))
-        donors = {study.study_id: donor for study, donor in zip(order, order[1:] + order[:1], strict=True)}
+        donors = _donors(studies)
         return [replace(study, views=donors[study.study_id].views) for study in studies]
     if control == "blank":
         from PIL import Image
@@ -78,6 +77,18 @@ def apply_control(studies: Sequence[Study], control: str, folder: Path) -> list[
         processes.by_first(lambda: Image.new("L", (256, 256)).save(black))
         return [replace(study, views=(View(black, study.views[0].position, "blank"),)) for study in studies]
     return list(studies)
+
+
+def _donors(studies: Sequence[Study]) -> dict[str, Study]:
+    """By study, another one: in a hash order with a patient's studies side by side, as many places on as the patient
+    with the most has studies.
+    """
+    patients: dict[str, list[Study]] = {}
+    for study in sorted(studies, key=lambda study: study_seed(0, study.study_id)):
+        patients.setdefault(study.patient_id, []).append(study)
+    order = [study for of_patient in patients.values() for study in of_patient]
+    step = min(max(map(len, patients.values())), len(order) - 1)
+    return {study.study_id: donor for study, donor in zip(order, order[step:] + order[:step], strict=True)}
 
 
 def write_predictions(
@@ -91,12 +102,17 @@ def write_predictions(
     """Append what is missing to the folder's predictions, in the order of the studies.
 
     A batch of which some predictions are there already is computed whole, so that every study sees the same batch as
-    in an undisturbed run; only what is missing is written. Several processes take turns at the batches, each with a
-    file of its own, and the first puts them together. The first holds the folder (`store.exclusive`).
+    in an undisturbed run; only what is missing is written. A study that had an error is tried again: what was wrong,
+    such as a missing decoder, may have been mended. Several processes take turns at the batches, each with a file of
+    its own, and the first puts them together. The first holds the folder (`store.exclusive`).
     """
     order = [study.study_id for study in studies]
-    done = processes.by_first(lambda: frozenset(folder.join(order)))
-    part = folder.part(processes.rank()) if processes.count() > 1 else folder
+    failed = processes.by_first(lambda: {study: bool(p.error) for study, p in folder.join(order).items()})
+    done = {study for study, error in failed.items() if not error}
+    if len(done) < len(failed):
+        say(f"Tried again, since they had an error before: {len(failed) - len(done)} studies.")
+    apart = processes.count() > 1 or len(done) < len(failed)
+    part = folder.part(processes.rank()) if apart else folder
     for number, batch in enumerate(batches(studies, settings.batch_size)):
         missing = [study.study_id not in done for study in batch]
         if any(missing) and number % processes.count() == processes.rank():
@@ -159,7 +175,7 @@ def run(
     facts: dict[str, Any],
     progress: Any,
 ) -> RunFolder:
-    """Write a run folder: `run.json` and one prediction a study. A complete one is left as it is.
+    """Write a run folder: `run.json` and one prediction a study. A complete one without errors is left as it is.
 
     `load` is called only where something is left to do; `facts` are added to the record.
     """
@@ -204,5 +220,7 @@ def run(
 
 
 def _is_complete(folder: RunFolder, studies: Sequence[Study]) -> bool:
-    written = folder.record.exists() and read_json(folder.record)["status"] == "complete"
-    return written and folder.read().keys() == {study.study_id for study in studies}
+    if not folder.record.exists() or read_json(folder.record)["status"] != "complete":
+        return False
+    done = {study_id for study_id, prediction in folder.read().items() if not prediction.error}
+    return done == {study.study_id for study in studies}

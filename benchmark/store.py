@@ -152,16 +152,16 @@ class RunFolder:
 
     def join(self, order: Sequence[str]) -> dict[str, Prediction]:
         """Put what several processes wrote into the one file, by the order of study_ids, and mend what a killed one
-        left. Returns all that is there.
+        left; a report takes the place of an error. Returns all that is there.
         """
         parts = self.path / "parts"
         found: dict[str, Prediction] = {}
         for folder in [*map(RunFolder, sorted(parts.glob("*"))), self]:
             folder.mend()
-            found |= folder.read()
+            found |= {study: p for study, p in folder.read().items() if study not in found or found[study].error}
         places = {study: place for place, study in enumerate(order)}
         ordered = dict(sorted(found.items(), key=lambda item: places.get(item[0], len(places))))
-        if list(ordered) != list(self.read()):
+        if list(ordered.items()) != list(self.read().items()):
             write_text(self.predictions, _lines(ordered.values()))
         shutil.rmtree(parts, ignore_errors=True)
         return ordered

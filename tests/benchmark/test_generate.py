@@ -34,8 +34,9 @@ class Killed(BaseException):
 class Echo(Model):
     """Its text shows all that a text may depend on: the study, its image, its seed and its batch."""
 
-    def __init__(self, killed_at=None):
+    def __init__(self, killed_at=None, unread="s05"):
         self.killed_at = killed_at
+        self.unread = unread
         self.batches = []
 
     @classmethod
@@ -56,7 +57,7 @@ class Echo(Model):
         mates = "+".join(study.study_id for study in studies)
         return [
             Report("", error="cannot be read")
-            if study.study_id == "s05"
+            if study.study_id == self.unread
             else Report(
                 f"Findings: {study.study_id} {study.views[0].path.name} {seed} ä {mates} Impression: none.",
                 n_tokens=len(study.study_id),
@@ -160,7 +161,8 @@ def test_a_killed_run_goes_on_to_what_an_undisturbed_one_gives(tmp_path, undistu
     assert lines(folder) == undisturbed
     assert json.loads(folder.record.read_text())["status"] == "complete"
     calls = Counter(study for model in (killed, second) for batch in model.batches for study in batch)
-    assert set(calls.values()) == {1} and len(calls) == 11
+    tried_again = {"s04", "s05", "s06", "s07"} if batches_done == 2 else set()  # one of them could not be read
+    assert len(calls) == 11 and {study for study, n in calls.items() if n > 1} == tried_again
 
 
 def test_a_batch_torn_in_the_middle_is_computed_whole_and_only_completed(tmp_path, undisturbed):
@@ -175,8 +177,24 @@ def test_a_batch_torn_in_the_middle_is_computed_whole_and_only_completed(tmp_pat
     assert model.batches == [["s04", "s05", "s06", "s07"], ["s08", "s09", "s10"]]
 
 
-def test_a_complete_run_loads_no_model_and_changes_nothing(tmp_path):
+def test_what_had_an_error_is_tried_again_and_the_rest_left(tmp_path, capsys):
+    whole = lines(run(tmp_path / "whole", Echo(unread="")))
     folder = run(tmp_path, Echo())
+    failed = folder.predictions.read_bytes()
+    still = Echo()
+    run(tmp_path, still)
+    assert folder.predictions.read_bytes() == failed and len(still.batches) == 1
+    assert "Tried again, since they had an error before: 1 studies" in capsys.readouterr().err
+    with pytest.raises(Killed):
+        run(tmp_path, Echo(killed_at=0))
+    run(tmp_path, Echo(unread=""))
+    assert lines(folder) == whole and json.loads(folder.record.read_text())["n_errors"] == 0
+    kept = folder.predictions.read_bytes().splitlines()
+    assert [old == new for old, new in zip(failed.splitlines(), kept, strict=True)].count(False) == 1
+
+
+def test_a_complete_run_loads_no_model_and_changes_nothing(tmp_path):
+    folder = run(tmp_path, Echo(unread=""))
     before = folder.predictions.read_bytes(), folder.record.read_bytes()
 
     def load():
@@ -328,6 +346,18 @@ def test_shuffle_gives_every_study_the_image_of_another_one(tmp_path, n):
         dataclasses.replace(study, views=()) for study in studies
     ]
     assert generate.apply_control(studies[::-1], "shuffle", tmp_path)[::-1] == shown
+
+
+@pytest.mark.parametrize("sizes", [(1, 1), (2, 2), (3, 1, 1, 1), (5, 2, 2, 1), (4, 3, 3, 2, 1, 1, 1), (3, 1)], ids=str)
+def test_shuffle_gives_the_image_of_another_patient(tmp_path, sizes):
+    owners = [f"p{patient}" for patient, n in enumerate(sizes) for _ in range(n)]
+    studies = [dataclasses.replace(STUDIES[0], study_id=f"s{i}", patient_id=owner, views=(View(Path(f"{i}-{owner}")),))
+               for i, owner in enumerate(owners)]  # fmt: skip
+    shown = generate.apply_control(studies, "shuffle", tmp_path)
+    own = sum(study.views[0].path.name.endswith(f"-{study.patient_id}") for study in shown)
+    assert own == max(0, 2 * max(sizes) - len(studies))
+    assert all(a.views != b.views for a, b in zip(studies, shown, strict=True))
+    assert {study.views for study in shown} == {study.views for study in studies}
 
 
 def test_one_study_cannot_be_shuffled(tmp_path):
