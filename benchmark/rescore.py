@@ -243,6 +243,8 @@ def open_run(folder: Path, root: Path | None, reports_root: Path | None, results
     if not run_folder.record.exists():
         raise UserError(f"{folder} is no run folder: it has no run.json.")
     run = read_json(run_folder.record)
+    if lacking := sorted({"dataset_plugin", "root", "reports_root", "data_options"} - run.keys()):
+        raise UserError(f"{run_folder.record} is no record of a run: it has no {', '.join(lacking)}. Evaluate again.")
     dataset = opening.open_dataset(
         run["dataset_plugin"],
         root or Path(run["root"]),

@@ -74,7 +74,9 @@ def read_json(path: Path) -> dict[str, Any]:
         raise UserError(
             f"{path} is not a JSON file: {error}. Remove it and run the command that made it again."
         ) from None
-    if not isinstance(value, dict) or value.get("schema", SCHEMA) > SCHEMA:
+    if not isinstance(value, dict):
+        raise UserError(f"{path} holds no JSON object. Remove it and run the command that made it again.")
+    if value.get("schema", SCHEMA) > SCHEMA:
         raise UserError(
             f"{path} was written by a later version of this benchmark. Update, or use another results folder."
         )

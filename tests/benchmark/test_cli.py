@@ -179,6 +179,8 @@ def test_options_that_would_do_nothing(results, phantom, tmp_path):
     fails(results, "train", "vgpt2", "--space", tmp_path / "none.toml", says="--search")
     fails(results, "generate", "vgpt2", "--out", tmp_path / "a.jsonl", says="--images")
     fails(results, "generate", "vgpt2", "--images", tmp_path, "--dataset", "phantom", says="without --dataset")
+    (tmp_path / "run.json").write_text("{}")
+    fails(results, "score", tmp_path, says="no record of a run: it has no data_options")
     fails(results, "score", tmp_path, "--references", tmp_path / "a.jsonl", says="against its own data set")
     fails(results, "eval", "vgpt2", "--temperature", 0.7, "--beams", 3, says="exclude one another")
 

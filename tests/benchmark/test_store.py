@@ -76,6 +76,7 @@ def test_json_carries_the_schema_and_refuses_nan(tmp_path):
         (b'{"a": 1', "is not a JSON file"),
         (b"\xff\xfe", "is not a JSON file"),
         (b'{"schema": 99}', "later version"),
+        (b"[1]", "no JSON object"),
     ],
 )
 def test_reading_a_file_that_is_no_record_names_it(tmp_path, content, said):

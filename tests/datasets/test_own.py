@@ -315,6 +315,7 @@ REFUSED = {
     "torn JSON": (b'[{"study_id": "a",\n', "studies.json", "line 2: not JSON"),
     "a number": (b"7", "studies.json", "neither a list"),
     "a study twice": (b'{"a": {"report": "A."}, "a": {"report": "B."}}', "studies.json", "'a' stands there twice"),
+    "half a character": (rb'[{"id": "a", "report": "A\ud800."}]', "studies.json", "half a character"),
     "too deep": (b"[" * 100_000, "studies.json", "nested too deeply"),
 }
 
