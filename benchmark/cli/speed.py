@@ -81,12 +81,12 @@ def speed_generate(
     shown = [
         {
             "ratio a core": f"{row['per_core']:,.2f}",
-            "same texts": f"{row['same_texts']:.0%}",
+            "same texts": f"{row['same_texts']:.0%} of {row['texts_compared']}",
             **_costs(row),
         }
         for row in rows
     ]
-    keep("generate", f"Seconds a report of {tokens} tokens", rows, json_out, shown)
+    keep("generate", f"Seconds a report of {tokens} tokens", rows, json_out, shown, "The peers compute in fp32.")
 
 
 @speed_app.command("train")

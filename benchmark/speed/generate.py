@@ -22,6 +22,7 @@ SIZE = 384
 PROMPT = "w17"
 SAME_BATCH, ONE_IMAGE = "transformers' generate", "transformers' generate, one image at a time"
 NO_CACHE = "a loop without a cache, one image at a time"
+PEER_PRECISION = "fp32"
 BYTES = {"fp32": 4, "bf16": 2, "int8": 1}
 
 
@@ -40,8 +41,9 @@ def generate(
     All write greedily `tokens` tokens a report about the same pictures, with the same random weights. Each run is a
     process of its own, which first writes five tokens that do not count. Ours reads the pictures from their files, the
     peers are given them. One image at a time is measured with batches of 1. `per_core` is the ratio of the seconds that
-    cores worked, which other work on the machine disturbs less. `same_texts` is the share of reports that are those of
-    the peer, word by word; `different` says how many texts there are. `roofline_s` is the time that the operations and
+    cores worked, which other work on the machine disturbs less. `same_texts` is the share of `texts_compared`, which are
+    as many as the peer writes, that are the peer's word by word; `different` says how many texts there are. The peers
+    compute in `peer_precision`, which is torch's default, whatever ours is. `roofline_s` is the time that the operations and
     the bytes that a step must read (weights, keys and values) would take at the rates that a matrix product and a copy
     reach here, int8's operations at bf16's rate; `of_roofline` is its share of our time. `decoder` changes GPT-2's
     shape. Files lie under `scratch` for the time.
@@ -82,7 +84,9 @@ def _row(found: Any, floors: Any, ours: Any, peer: str, theirs: Any) -> measure.
     return {
         **one,
         "per_core": round(worked[1] / worked[0], 3),
+        "peer_precision": PEER_PRECISION,
         "same_texts": round(float(np.mean([a == b for a, b in zip(texts, expected, strict=False)])), 3),
+        "texts_compared": len(expected),
         "different": len(set(texts)),
         "memory_mb": max(memory for _, memory in found[ours]),
         "peer_memory_mb": max(memory for _, memory in found[theirs]),

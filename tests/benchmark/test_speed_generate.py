@@ -32,4 +32,5 @@ def test_every_batch_size_stands_beside_every_peer(rows):
 
 def test_all_write_the_same_texts(rows):
     assert [row["same_texts"] for row in rows] == [1.0] * 5
+    assert [row["texts_compared"] for row in rows] == [1, 1, 2, 1, 1]
     assert rows[-1]["different"] == 2, "both texts are alike: the comparison shows little"
