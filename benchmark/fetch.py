@@ -83,12 +83,11 @@ ANNOTATORS: Mapping[str, tuple[Part, ...]] = {
 
 def items() -> list[Item]:
     """All that protocols, metrics and models read from the hub."""
-    pretrained = {name: MODELS.load(name).PRETRAINED for name in MODELS.names()}
-    return for_texts() + [
-        Item(hub_id, (Part(hub_id, files),), (model,))
-        for model, parts in pretrained.items()
-        for hub_id, files in parts.items()
-    ]
+    used: dict[Part, list[str]] = {}
+    for model in MODELS.names():
+        for hub_id, files in MODELS.load(model).PRETRAINED.items():
+            used.setdefault(Part(hub_id, tuple(files)), []).append(model)
+    return for_texts() + [Item(part.hub_id, (part,), tuple(by)) for part, by in used.items()]
 
 
 def for_texts() -> list[Item]:

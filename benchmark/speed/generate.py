@@ -41,12 +41,12 @@ def generate(
     All write greedily `tokens` tokens a report about the same pictures, with the same random weights. Each run is a
     process of its own, which first writes five tokens that do not count. Ours reads the pictures from their files, the
     peers are given them. One image at a time is measured with batches of 1. `per_core` is the ratio of the seconds that
-    cores worked, which other work on the machine disturbs less. `same_texts` is the share of `texts_compared`, which are
-    as many as the peer writes, that are the peer's word by word; `different` says how many texts there are. The peers
-    compute in `peer_precision`, which is torch's default, whatever ours is. `roofline_s` is the time that the operations and
-    the bytes that a step must read (weights, keys and values) would take at the rates that a matrix product and a copy
-    reach here, int8's operations at bf16's rate; `of_roofline` is its share of our time. `decoder` changes GPT-2's
-    shape. Files lie under `scratch` for the time.
+    cores worked, which other work on the machine disturbs less. `same_texts` is the share of `texts_compared`, which
+    are as many as the peer writes, that are the peer's word by word; `different` says how many texts there are. The
+    peers compute in `peer_precision`, which is torch's default, whatever ours is. `roofline_s` is the time that the
+    operations and the bytes that a step must read (weights, keys and values) would take at the rates that a matrix
+    product and a copy reach here, int8's operations at bf16's rate; `of_roofline` is its share of our time. `decoder`
+    changes GPT-2's shape. Files lie under `scratch` for the time.
     """
     shape = decoder or {}
     with tempfile.TemporaryDirectory(dir=scratch) as temporary:

@@ -348,6 +348,7 @@ def test_fetch_tells_what_there_is(tmp_path, monkeypatch, call_bench):
     status, out, _ = call_bench(tmp_path, "fetch", "--list", "--json")
     listed = {item["name"]: item for item in json.loads(out)["items"]}
     assert status == 0 and json.loads(out)["cache"] == str(tmp_path / "hub")
+    assert len(listed) == len(json.loads(out)["items"]), "something is listed twice"
     assert {"chexbert", "radgraph", "radgraph-xl", "distilroberta-base", "roberta-large", "gpt2"} <= set(listed)
     assert {item["here"] for item in listed.values()} == {"no"} and "rexrank" in listed["radgraph"]["read by"]
     status, _, said = call_bench(tmp_path, "fetch", "rexrnk")
