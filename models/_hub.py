@@ -49,9 +49,9 @@ class Source:
         return self.folder.name if self.revision.startswith("sha256:") else self.hub_id
 
 
-def fetch(hub_id: str, revision: str, remote_code: bool) -> Source:
+def fetch(hub_id: str, revision: str) -> Source:
     """A checkpoint's files, downloaded where they are not here yet. `revision`: branch, tag or commit, or what `Source`
-    says of a folder; empty takes the newest. Code is fetched with them only for `remote_code`.
+    says of a folder; empty takes the newest. Code of its own is among them, to be read.
 
     Raises UserError, always one sentence, for an id that is not there or needs a token, without a network, and for a
     folder that has changed.
@@ -66,7 +66,7 @@ def fetch(hub_id: str, revision: str, remote_code: bool) -> Source:
         return _of_folder(folder.absolute(), revision)
     if hub_id.startswith(("/", ".", "~")) or hub_id.count("/") > 1:
         raise UserError(f"No such folder: {hub_id}.")
-    found = _download(hub_id, revision, [*SMALL_FILES, CARD, *WEIGHTS, *(CODE if remote_code else [])])
+    found = _download(hub_id, revision, [*SMALL_FILES, CARD, *WEIGHTS, *CODE])
     if not list(found.glob("*.safetensors")):
         _download(hub_id, found.name, PICKLED_WEIGHTS)
     return Source(hub_id, found.name, found, _licence(found))

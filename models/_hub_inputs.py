@@ -18,7 +18,7 @@ from ._hub_network import Parts
 from ._vision_gpt2 import IGNORED, quiet
 
 LARGEST_SIDE = 4096
-"""A processor that speaks of more means pixels in all."""
+"""A processor that speaks of more means pixels in all, also where it says how few they may be (Qwen2-VL: 3136)."""
 USUAL_SIDE = 896
 """Of the square given to processors that take any size."""
 INDICATION = "{indication}"
@@ -30,16 +30,17 @@ def square_side(parts: Parts) -> int:
     """The side of the square that the checkpoint's own image processor makes, so that it need not resize again."""
     processor = parts.image_processor
     crop = getattr(processor, "crop_size", None) if getattr(processor, "do_center_crop", None) else None
-    for sizes in (crop, getattr(processor, "size", None)):
-        for key in ("height", "shortest_edge", "longest_edge"):
-            side = sizes if isinstance(sizes, int) else _entry(sizes, key)
-            if side and side <= LARGEST_SIDE:
-                return int(side)
+    for sides in map(_sides, (crop, getattr(processor, "size", None))):
+        if sides and max(sides) <= LARGEST_SIDE:
+            return sides[0]
     return USUAL_SIDE
 
 
-def _entry(sizes: Any, key: str) -> int | None:
-    return sizes.get(key) if hasattr(sizes, "get") else getattr(sizes, key, None)
+def _sides(sizes: Any) -> list[int]:
+    if isinstance(sizes, int):
+        return [sizes]
+    get = sizes.get if hasattr(sizes, "get") else lambda key: getattr(sizes, key, None)
+    return [int(side) for key in ("height", "shortest_edge", "longest_edge") if (side := get(key))]
 
 
 def prompt_of(study: Study, prompt: str, indication: bool) -> str:

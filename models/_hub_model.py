@@ -49,7 +49,6 @@ TUNINGS = {"none": "", "lora": ADAPTER_WEIGHTS, "full": FULL_WEIGHTS}
 HUB_OPTIONS: Mapping[str, Any] = {
     "hub_id": "",
     "revision": "",
-    "trust_remote_code": False,
     "dtype": "auto",
     "quantisation": "",
     "prompt": "",
@@ -95,6 +94,7 @@ class Card:
     licence: str
     architecture: str
     trust_remote_code: bool
+    """For the record: whether the code runs again, `_hub_network.TRUSTED` alone says."""
     dtype: str
     quantisation: str
     prompt: str
@@ -147,8 +147,8 @@ class HubModel(TrainedModel):
         if finished(job.output, weights or CARD):
             job.report(f"{job.output} holds a finished training.")
             return
-        source = fetch(options["hub_id"], options["revision"], options["trust_remote_code"])
-        parts = open_parts(source, options["trust_remote_code"])
+        source = fetch(options["hub_id"], options["revision"])
+        parts = open_parts(source)
         card = _card(cls.NAME, options, source, parts)
         inputs = cls.make_inputs(parts, card)
         job.report(f"{source.name}, revision {source.revision[:15]}, licence: {source.licence or 'not stated'}.")
@@ -192,8 +192,8 @@ class HubModel(TrainedModel):
     def load(cls, checkpoint: Path, device: str) -> HubModel:
         """Raises UserError where the folder is another model's or damaged, or the hub checkpoint is no longer there."""
         card = _read(checkpoint, cls.NAME)
-        source = fetch(card.hub_id, card.revision, card.trust_remote_code)
-        parts = open_parts(source, card.trust_remote_code)
+        source = fetch(card.hub_id, card.revision)
+        parts = open_parts(source)
         inputs = cls.make_inputs(parts, card)
         network = open_network(
             source,
@@ -307,6 +307,7 @@ def _card(name: str, options: Mapping[str, Any], source: Any, parts: Parts) -> C
             "hub_id": source.hub_id,
             "revision": source.revision,
             "licence": source.licence,
+            "trust_remote_code": parts.remote_code,
             "architecture": (getattr(parts.config, "architectures", None) or [parts.config.model_type])[0],
             "image_size": options["image_size"] or square_side(parts),
         }

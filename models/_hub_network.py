@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,9 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 FULL_WEIGHTS, ADAPTER_WEIGHTS = "model.safetensors", "adapter_model.safetensors"
 REMOTE_CLASSES = ("AutoModelForImageTextToText", "AutoModelForVision2Seq", "AutoModelForCausalLM")
 """Under which names a checkpoint with code of its own may offer its network."""
+TRUSTED = "BENCH_TRUST_REMOTE_CODE"
+"""The environment variable that names the revisions whose own code may run, with commas between. Nothing in a folder
+says it: that may come from somebody else, as the code does."""
 _UNREADABLE = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, ImportError, SafetensorError)
 """What transformers raises on files that are missing, cut short or of another kind."""
 
@@ -54,10 +58,11 @@ class Parts:
     remote_code: bool
 
 
-def open_parts(source: Source, remote_code: bool) -> Parts:
+def open_parts(source: Source) -> Parts:
     """Raises UserError where the checkpoint is no image-text-to-text one, is damaged, or brings code of its own that
-    nobody has allowed.
+    the user does not trust.
     """
+    remote_code = source.revision in os.environ.get(TRUSTED, "").split(",")
     _refuse_unasked_code(source, remote_code)
     options: dict[str, Any] = {"trust_remote_code": remote_code, "local_files_only": True}
     with quiet():
@@ -94,22 +99,24 @@ def _refuse_unasked_code(source: Source, remote_code: bool) -> None:
         return  # said where the configuration is read
     if own_code and not remote_code:
         raise UserError(
-            f"{source.hub_id} brings Python code of its own, which runs only when asked: read it, then give "
-            "--set trust_remote_code=true."
+            f"{source.hub_id} brings Python code of its own, which runs only when asked: read it in {source.folder}, "
+            f"then set the environment variable {TRUSTED}={source.revision}."
         )
 
 
 def _network_class(source: Source, config: Any, remote_code: bool) -> Any:
-    if type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+    """Code is the source's always: beside weights that were trained further lies what nobody has read."""
+    known = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+    offered = (getattr(config, "auto_map", None) or {}) if remote_code else {}
+    for name in REMOTE_CLASSES[: 1 if known else None]:
+        if name in offered:
+            return get_class_from_dynamic_module(offered[name], source.folder)
+    if known:
         return AutoModelForImageTextToText
-    offered = getattr(config, "auto_map", None) or {}
-    names = [name for name in REMOTE_CLASSES if name in offered] if remote_code else []
-    if not names:
-        raise UserError(
-            f"{source.hub_id} does not turn an image into text: transformers knows its kind, '{config.model_type}', "
-            "for other things (a model of text alone?)."
-        )
-    return get_class_from_dynamic_module(offered[names[0]], source.folder)
+    raise UserError(
+        f"{source.hub_id} does not turn an image into text: transformers knows its kind, '{config.model_type}', "
+        "for other things (a model of text alone?)."
+    )
 
 
 def choose_dtype(name: str, device: str) -> torch.dtype:
@@ -133,7 +140,7 @@ def open_network(
     options: dict[str, Any] = {"dtype": dtype, "local_files_only": True, "output_loading_info": True}
     if quantisation:
         options |= {"quantization_config": _quantised(quantisation, dtype, device), "device_map": {"": device}}
-    if parts.remote_code:
+    if parts.remote_code and not folder:
         options["trust_remote_code"] = True
     try:
         with quiet():
@@ -199,6 +206,8 @@ class TeacherForced(nn.Module):
     """A hub network as `_training.fit` takes it: logits and losses in `_vision_gpt2.VisionGPT2`'s terms, and a state of
     those weights alone that are trained.
     """
+
+    _keys_to_ignore_on_save = None  # Trainer asks for it where a state that it takes up lacks weights, as this one does
 
     def __init__(self, network: Any, label_smoothing: float):
         super().__init__()

@@ -4,20 +4,30 @@ import csv
 import json
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import huggingface_hub.constants as hub
 import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForImageTextToText, AutoProcessor, VisionEncoderDecoderModel, ViTImageProcessor
+from transformers import (
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    CLIPImageProcessor,
+    Idefics3ImageProcessor,
+    Qwen2VLImageProcessor,
+    VisionEncoderDecoderModel,
+    ViTImageProcessor,
+)
 
 from benchmark import registry
 from benchmark.contracts import Example, TrainingJob
 from benchmark.errors import UserError
 from benchmark.images import Geometry
 from benchmark.models._data import study_pictures
-from benchmark.models._hub_inputs import prompt_of
+from benchmark.models._hub import fetch
+from benchmark.models._hub_inputs import prompt_of, square_side
 from benchmark.schema import GenerationSettings
 
 CAPTIONING = ("vit-gpt2", "blip", "git")
@@ -128,6 +138,18 @@ def test_the_hub_s_cache_serves_as_a_folder_does(kind, hub_folder, make, phantom
     assert (card["hub_id"], card["revision"], card["licence"]) == ("some/model", COMMIT, "apache-2.0")
     assert card["images"].startswith("the first view, grey, filled up with black to 16 × 16")
     assert card["dtype"] == "float32" and card["parameters"] > 1000 and json.dumps(card)
+
+
+@pytest.mark.parametrize(
+    ("processor", "side"),
+    [
+        (CLIPImageProcessor(size={"shortest_edge": 384}, crop_size=336), 336),
+        (Idefics3ImageProcessor(size={"longest_edge": 1456}), 1456),
+        (Qwen2VLImageProcessor(min_pixels=3136, max_pixels=12845056), 896),  # as released: pixels, not a side
+    ],
+)
+def test_the_square_is_as_large_as_the_processor_makes_it(processor, side):
+    assert square_side(SimpleNamespace(image_processor=processor)) == side
 
 
 def test_the_indication_is_read_where_it_is_asked_for(hub_folder, make, phantom):
@@ -288,30 +310,65 @@ class OwnConfig(LlavaConfig):
 
 
 class OwnModel(LlavaForConditionalGeneration):
-    config_class = OwnConfig
+    config_class = {config}
 """
 
 
-def test_code_of_its_own_runs_only_when_asked(hub_folder, make, tmp_path, phantom, monkeypatch):
+def with_code(hub_folder, tmp_path, mark, config, **values):
+    """A checkpoint whose network is its own code's, which leaves a file where it runs."""
+    copy = damaged(hub_folder, tmp_path)
+    (copy / "own.py").write_text(CODE.format(mark=str(mark), config=config))
+    network = AutoModelForImageTextToText.from_pretrained(copy)
+    save_file({name: value.clone() for name, value in network.state_dict().items()}, copy / "model.safetensors")
+    values = {**json.loads((copy / "config.json").read_text()), "architectures": ["OwnModel"], **values}
+    (copy / "config.json").write_text(json.dumps(values))
+    return copy
+
+
+@pytest.fixture
+def code_cache(monkeypatch, tmp_path):
+    """Code is imported from a cache of its own."""
     import transformers.dynamic_module_utils as dynamic
 
     monkeypatch.setattr(dynamic, "HF_MODULES_CACHE", str(tmp_path / "modules"))
-    copy, mark = damaged(hub_folder, tmp_path), tmp_path / "ran.txt"
-    (copy / "own.py").write_text(CODE.format(mark=str(mark)))
-    config = json.loads((copy / "config.json").read_text())
-    network = AutoModelForImageTextToText.from_pretrained(copy)
-    save_file({name: value.clone() for name, value in network.state_dict().items()}, copy / "model.safetensors")
-    config |= {"model_type": "own-llava", "architectures": ["OwnModel"]}
-    config["auto_map"] = {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.OwnModel"}
-    (copy / "config.json").write_text(json.dumps(config))
-    with pytest.raises(UserError, match=r"Python code of its own.*trust_remote_code=true"):
+
+
+def test_code_of_its_own_runs_only_when_asked(hub_folder, make, tmp_path, phantom, monkeypatch, code_cache):
+    mark = tmp_path / "ran.txt"
+    own = {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.OwnModel"}
+    copy = with_code(hub_folder, tmp_path, mark, "OwnConfig", model_type="own-llava", auto_map=own)
+    with pytest.raises(UserError, match=r"Python code of its own.*BENCH_TRUST_REMOTE_CODE=sha256:") as error:
         make("hub-vlm", "zero-shot", copy)
     assert not mark.exists()
-    folder, studies = make("hub-vlm", "zero-shot", copy, trust_remote_code=True), phantom.studies("test")
+    monkeypatch.setenv(*str(error.value).rstrip(".").split()[-1].split("="))
+    folder, studies = make("hub-vlm", "zero-shot", copy), phantom.studies("test")
     assert mark.exists()
+    mark.unlink()
+    with monkeypatch.context() as somebody_else:
+        somebody_else.delenv("BENCH_TRUST_REMOTE_CODE")
+        with pytest.raises(UserError, match="runs only when asked"):
+            write("hub-vlm", folder, studies)
+    assert json.loads((folder / "hub.json").read_text())["trust_remote_code"] and not mark.exists()
     assert write("hub-vlm", folder, studies) == write(
         "hub-vlm", make("hub-vlm", "zero-shot", hub_folder("llava")), studies
     )
+
+
+def test_code_beside_weights_trained_further_does_not_run(hub_folder, make, tmp_path, monkeypatch, code_cache):
+    """The source's runs instead, which the user trusts."""
+    mark = tmp_path / "ran.txt"
+    copy = with_code(
+        hub_folder, tmp_path, mark, "LlavaConfig", auto_map={"AutoModelForImageTextToText": "own.OwnModel"}
+    )
+    monkeypatch.setenv("BENCH_TRUST_REMOTE_CODE", fetch(str(copy), "").revision)
+    folder = make("hub-vlm", "zero-shot", copy)
+    card = json.loads((folder / "hub.json").read_text())
+    (folder / "hub.json").write_text(json.dumps({**card, "tuning": "full"}))
+    for name in ("config.json", "generation_config.json", "model.safetensors"):
+        shutil.copy(copy / name, folder)
+    (folder / "own.py").write_text(CODE.format(mark=str(tmp_path / "evil.txt"), config="LlavaConfig"))
+    registry.MODELS.load("hub-vlm").load(folder, "cpu")
+    assert mark.exists() and not (tmp_path / "evil.txt").exists()
 
 
 # --- as people call it --------------------------------------------------------------------------------------------

@@ -88,7 +88,7 @@ def server(cache, monkeypatch):
 )
 def test_what_the_hub_refuses_is_said_in_a_sentence(server, hub_id, revision, sentence):
     with pytest.raises(UserError, match=sentence) as error:
-        fetch(hub_id, revision, remote_code=False)
+        fetch(hub_id, revision)
     assert "\n" not in str(error.value)
 
 
@@ -97,7 +97,7 @@ def test_without_a_network_the_sentence_says_how_to_bring_it(cache, monkeypatch)
     for offline in (True, False):
         monkeypatch.setattr(hub, "HF_HUB_OFFLINE", offline)
         with pytest.raises(UserError, match="some/model is not on this machine .*HF_HUB_OFFLINE=1"):
-            fetch("some/model", "", remote_code=False)
+            fetch("some/model", "")
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_without_a_network_the_sentence_says_how_to_bring_it(cache, monkeypatch)
 )
 def test_what_is_no_hub_id(cache, hub_id, sentence):
     with pytest.raises(UserError, match=sentence):
-        fetch(hub_id, "", remote_code=False)
+        fetch(hub_id, "")
 
 
 def test_the_cache_gives_commit_and_licence(cache, tmp_path):
@@ -119,7 +119,7 @@ def test_the_cache_gives_commit_and_licence(cache, tmp_path):
     (tmp_path / "made" / "README.md").write_text("---\nlicense: other\nlicense_name: health-ai-terms\n---\n# A model\n")
     put_in_cache(cache, "some/model", tmp_path / "made")
     for revision in ("", "main", COMMIT):
-        source = fetch("some/model", revision, remote_code=False)
+        source = fetch("some/model", revision)
         assert (source.hub_id, source.name, source.revision) == ("some/model", "some/model", COMMIT)
         assert source.licence == "health-ai-terms"
 
@@ -127,11 +127,11 @@ def test_the_cache_gives_commit_and_licence(cache, tmp_path):
 def test_a_folder_is_known_by_its_files(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "README.md").write_text("---\n: not YAML {\n---\n")
-    source = fetch(str(tmp_path), "", remote_code=False)
+    source = fetch(str(tmp_path), "")
     assert source.revision.startswith("sha256:") and source.licence == "" and source.name == tmp_path.name
-    assert fetch(str(tmp_path), source.revision, remote_code=False) == source
+    assert fetch(str(tmp_path), source.revision) == source
     with pytest.raises(UserError, match="a folder, which has no revision 'main'"):
-        fetch(str(tmp_path), "main", remote_code=False)
+        fetch(str(tmp_path), "main")
     (tmp_path / "config.json").write_text("{ }")
     with pytest.raises(UserError, match="are not those that this checkpoint was made from"):
-        fetch(str(tmp_path), source.revision, remote_code=False)
+        fetch(str(tmp_path), source.revision)
