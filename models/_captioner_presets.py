@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 R2GEN: Mapping[str, Any] = {
-    "encoder": "resnet101",
+    "encoder": "resnet101.tv_in1k",  # the tag: of torchvision's first weights, which the authors take
     "encoder_args": {},
     "encoder_pretrained": True,
     "layers": 3,
@@ -41,6 +41,11 @@ R2GEN: Mapping[str, Any] = {
 }
 """What R2Gen's and R2GenCMN's authors have alike for MIMIC-CXR."""
 
+R2GEN_WEIGHTS: Mapping[str, tuple[str, ...]] = {
+    "paper": ("timm/resnet101.tv_in1k",),
+    "iu": ("timm/resnet101.tv_in1k",),
+}
+
 IU: Mapping[str, Any] = {"views": 2, "cleaning": "iu", "threshold": 3, "max_tokens": 60, "epochs": 100}
 """What differs for IU X-Ray, whose studies have two images each."""
 
@@ -73,3 +78,8 @@ TINY: Mapping[str, Any] = {
 }
 """From scratch in minutes on a laptop's processor. Not the papers': the encoder, both sections at once, and, as in
 vgpt2's `tiny`, a position code and a loss that teaches the encoder the report's words."""
+
+
+def timm_files(weights: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """A model's PRETRAINED where all of its WEIGHTS are timm's."""
+    return {hub_id: ("config.json", "model.safetensors") for hub_ids in weights.values() for hub_id in hub_ids}

@@ -35,7 +35,8 @@ def choose_search(name: str, n: int) -> str:
 
 class Index:
     """Search in features (n, width), float32. `plain` is exact, and takes the first of equally near ones first; `faiss`
-    divides the features into lists (inverted file) and looks into those that are nearest, so that it can miss some.
+    divides the features into lists (inverted file) and looks into those that are nearest, so that it can miss some, and
+    takes any of equally near ones.
     """
 
     def __init__(self, features: np.ndarray, distance: str, search: str):
@@ -66,10 +67,15 @@ class Index:
             return self.faiss.search(np.ascontiguousarray(queries), k)[1]
         products = queries @ self.features.T
         distances = -products if self.cosine else self.squares - 2 * products
-        chosen = np.argpartition(distances, k - 1, axis=1)[:, :k]
-        chosen.sort(axis=1)
-        order = np.take_along_axis(distances, chosen, axis=1).argsort(axis=1, kind="stable")
-        return np.take_along_axis(chosen, order, axis=1)
+        return np.stack([_smallest(row, k) for row in distances])
+
+
+def _smallest(values: np.ndarray, k: int) -> np.ndarray:
+    """Indices of the k smallest, smallest first, the first of equal ones first: a partition alone takes any of those
+    that are equal to the k-th.
+    """
+    candidates = np.flatnonzero(values <= np.partition(values, k - 1)[k - 1])
+    return candidates[values[candidates].argsort(kind="stable")[:k]]
 
 
 def _normed(vectors: np.ndarray) -> np.ndarray:

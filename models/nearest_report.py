@@ -22,6 +22,7 @@ from benchmark.contracts import Dataset, TrainingJob
 from benchmark.errors import UserError, unknown
 from benchmark.schema import GenerationSettings, Report, Study
 
+from ._captioner_presets import timm_files
 from ._checkpoints import finished
 from ._data import Pictures, study_pictures
 from ._examples import open_images, with_text
@@ -49,6 +50,9 @@ class Model(contracts.Model):
     """
 
     NOTE = "retrieval: repeats training reports"
+    LICENCE = "MIT; weights of timm's DenseNet-121: Apache-2.0"
+    WEIGHTS: ClassVar[Mapping[str, tuple[str, ...]]] = {"imagenet": ("timm/densenet121.ra_in1k",)}
+    PRETRAINED: ClassVar[Mapping[str, tuple[str, ...]]] = timm_files(WEIGHTS)
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "trained": {
             "encoder": "checkpoint:vgpt2",

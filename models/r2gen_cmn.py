@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from . import _r2gen_released as released
-from ._captioner_presets import IU, R2GEN, TINY
+from ._captioner_presets import IU, R2GEN, R2GEN_WEIGHTS, TINY, timm_files
 from ._r2gen_cmn import R2GenCMN
 
 MIMIC: Mapping[str, Any] = {
@@ -27,12 +27,16 @@ class Model(released.R2GenFamily):
     """See `_r2gen_cmn.R2GenCMN` for the network and `_training.fit` for how it is trained.
 
     `paper` has the authors' values for MIMIC-CXR, `iu` those for IU X-Ray. What is not theirs: no flip (left and right
-    are findings), shifts in place of random crops, gradients clipped by their norm instead of value by value, and the
-    epoch chosen by validation loss instead of BLEU-4. They train on every image of MIMIC-CXR as a study of its own, and
-    decode with three beams (`--beams 3`), ranked by the sum of log-probabilities, which is what beams do here.
+    are findings), shifts in place of random crops, gradients clipped by their norm instead of not at all, Adam's usual
+    betas and epsilon instead of (0.9, 0.98) and 1e-9, and the epoch chosen by validation loss instead of BLEU-4. They
+    train on every image of MIMIC-CXR as a study of its own, and decode with three beams (`--beams 3`), ranked by the
+    sum of log-probabilities, which is what beams do here.
     """
 
     PAPER = "Chen et al., Cross-modal Memory Networks for Radiology Report Generation, ACL 2021 (arXiv 2204.13258)"
+    LICENCE = "MIT; weights of torchvision's ResNet-101: BSD-3-Clause"
+    WEIGHTS: ClassVar[Mapping[str, tuple[str, ...]]] = R2GEN_WEIGHTS
+    PRETRAINED: ClassVar[Mapping[str, tuple[str, ...]]] = timm_files(R2GEN_WEIGHTS)
     NETWORK = R2GenCMN
     OPTIONS = ("layers", "inner", "heads", "memory", "responses")
     LENGTH_PENALTY = 0.0

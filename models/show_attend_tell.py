@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from ._captioner_presets import IU, TINY
+from ._captioner_presets import IU, TINY, timm_files
 from ._image_to_text import ImageToText
 from ._show_attend_tell import ShowAttendTell
 
 VGG: Mapping[str, Any] = {
-    "encoder": "vgg19",
+    "encoder": "vgg19.tv_in1k",
     "encoder_args": {},
     "encoder_pretrained": True,
     "level": 4,
@@ -61,13 +61,20 @@ class Model(ImageToText):
     """
 
     PAPER = "Xu et al., Show, Attend and Tell: Neural Image Caption Generation with Visual Attention, ICML 2015"
+    LICENCE = "MIT; weights of torchvision's VGG-19 and ResNet-101: BSD-3-Clause"
+    WEIGHTS: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "paper": ("timm/vgg19.tv_in1k",),
+        "resnet": ("timm/resnet101.tv_in1k",),
+        "iu": ("timm/vgg19.tv_in1k",),
+    }
+    PRETRAINED: ClassVar[Mapping[str, tuple[str, ...]]] = timm_files(WEIGHTS)
     NETWORK = ShowAttendTell
     OPTIONS = ("level", "frozen", "word_width", "attention_width", "doubly_stochastic")
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": VGG,
         "resnet": {
             **VGG,
-            "encoder": "resnet101",
+            "encoder": "resnet101.tv_in1k",
             "level": -1,
             "frozen": False,
             "width": 512,

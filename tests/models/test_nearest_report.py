@@ -72,6 +72,11 @@ def test_the_nearest_are_those_of_all_distances(distance, search):
 def test_of_equally_near_ones_the_first_comes_first():
     features = np.ones((6, 3), dtype=np.float32)
     assert Index(features, "cosine", "plain").nearest(features[:1], 3).tolist() == [[0, 1, 2]]
+    # More are as near as the k-th than there is room for. Whole numbers: equal features have equal products.
+    distinct = np.random.default_rng(0).integers(-9, 10, (20, 8)).astype(np.float32)
+    index = Index(np.tile(distinct, (5, 1)), "euclidean", "plain")
+    for k in (1, 3, 5):
+        assert index.nearest(distinct, k).tolist() == [[i + 20 * j for j in range(k)] for i in range(20)]
 
 
 def test_size_chooses_the_search(monkeypatch):
