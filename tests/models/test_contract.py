@@ -7,10 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import timm
 
 from benchmark import contracts, provenance, registry
 from benchmark.contracts import Example, TrainingJob
 from benchmark.errors import UserError
+from benchmark.models import nearest_report
 from benchmark.schema import GenerationSettings, Report, View
 from benchmark.sections import join_output
 
@@ -37,12 +39,13 @@ SMALL = {
     "hub-vlm": {**OF_THE_HUB, "preset": "lora", "hub": "qwen2-vl", "size": {"workers": 0, "image_size": 32}},
     "nearest-report": {
         "preset": "random", "retrieves": True, "size": {"encoder": "test_resnet", "image_size": 32},
-        "train": {"batch_size": 4}, "overfit": {},
+        "train": {"batch_size": 4}, "overfit": {}, "kept": "parts/0-4.safetensors",
     },
 }  # fmt: skip
 """Models that need images: settings with which they train in a second, and learn two short reports by heart. `hub`: the
 kind of the hub checkpoint that they start from (see hub_checkpoints.py). `retrieves`: whether they write no token of
-their own, so that there is none to sample."""
+their own, so that there is none to sample, and take no step. `kept`: the file that says what is done of a training,
+where `fit` does not write it."""
 
 NAMES = registry.MODELS.names()
 IGNORING_IMAGES = [name for name in NAMES if name not in SMALL]
@@ -60,20 +63,27 @@ class Interrupted(Exception):
     """Raised in the middle of a training."""
 
 
+class Until:
+    """Does as `call`, up to the `last` time, when it raises Interrupted."""
+
+    def __init__(self, last, call=lambda _: None):
+        self.left = last
+        self.call = call
+
+    def __call__(self, given):
+        self.left -= 1
+        if not self.left:
+            raise Interrupted
+        return self.call(given)
+
+
 def examples(dataset, split):
     return [Example(*pair) for pair in zip(dataset.studies(split), dataset.references(split), strict=True)]
 
 
-def train(name, dataset, output, kind="train", interrupt=False, **changes):
+def train(name, dataset, output, kind="train", options=None, **changes):
     plugin, small = registry.MODELS.load(name), SMALL.get(name, {})
     preset = small.get("preset") or plugin.default_preset(dataset)
-    said = []
-
-    def report(line):
-        said.append(line)
-        if interrupt:
-            raise Interrupted
-
     job = TrainingJob(
         train=examples(dataset, "train"),
         validation=examples(dataset, "validate"),
@@ -81,12 +91,12 @@ def train(name, dataset, output, kind="train", interrupt=False, **changes):
             study: text for split in dataset.SPLITS for study, text in dataset.second_readings(split).items()
         },
         preset=preset,
-        options={**plugin.PRESETS[preset], **small.get("size", {}), **small.get(kind, {})},
+        options={**plugin.PRESETS[preset], **small.get("size", {}), **small.get(kind, {}), **(options or {})},
         seed=0,
         device="cpu",
         output=output,
         tokenize=lambda texts: [text.lower().split() for text in texts],
-        report=report,
+        report=lambda line: None,
     )
     output.mkdir(parents=True, exist_ok=True)
     plugin.train(replace(job, **changes))
@@ -150,6 +160,15 @@ def test_declares_what_the_contract_asks(name, phantom):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_what_its_presets_begin_with_is_declared(name):
+    plugin = registry.MODELS.load(name)
+    for preset, options in plugin.PRESETS.items():
+        if options.get("encoder_pretrained") and not options["encoder"].startswith("checkpoint:"):
+            assert timm.get_pretrained_cfg(options["encoder"]).hf_hub_id in plugin.WEIGHTS[preset]
+    assert set(plugin.PRETRAINED) == {hub_id for hub_ids in plugin.WEIGHTS.values() for hub_id in hub_ids}
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_its_docstring_begins_with_one_sentence(name):
     summary = registry.MODELS.summary(name)
     assert summary.endswith(".") and 10 < len(summary) <= 120
@@ -165,13 +184,21 @@ def test_training_twice_with_a_seed_gives_the_same_bytes(name, checkpoint, phant
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_an_interrupted_training_ends_as_an_undisturbed_one(name, checkpoint, phantom, tmp_path):
+def test_an_interrupted_training_ends_as_an_undisturbed_one(name, checkpoint, phantom, tmp_path, monkeypatch):
+    """Interrupted in the last of four steps, or where there are none at the fifth image of six."""
+    monkeypatch.setattr(nearest_report, "BATCHES_A_PART", 1)
+    small = SMALL.get(name, {})
     try:
-        train(name, phantom, tmp_path, interrupt=True)
+        if small.get("retrieves"):
+            train(name, phantom, tmp_path, images=lambda *opened: Until(5, contracts.read_files(*opened)))
+        else:
+            train(name, phantom, tmp_path, options={"save_every": 1}, on_step=Until(4))
         interrupted = False
     except Interrupted:
         interrupted = True
-    assert interrupted == (name in SMALL), "a long training tells how far it is; an instant one does not"
+    assert interrupted == (name in SMALL), "only what trains in an instant cannot be interrupted"
+    if interrupted:
+        assert (tmp_path / small.get("kept", "trainer/checkpoint-3/history.json")).exists()
     train(name, phantom, tmp_path)
     assert provenance.checkpoint_hash(tmp_path) == provenance.checkpoint_hash(checkpoint(name))
 
