@@ -28,6 +28,10 @@ STILL_WRITING = 0.75
 ENCODED_TOGETHER = 2
 """Images, on a processor: of two its caches hold the features, so that they pass twice as fast as a batch's."""
 
+ROOM = 128
+"""On a GPU the cache's length is a multiple of this: eight lengths for GPT-2's 1,024 positions, and torch compiles a
+function for eight shapes at most."""
+
 
 @dataclass
 class Memory:
@@ -57,14 +61,17 @@ class Memory:
 class Decoder:
     """A GPT-2 as it is now, its weights copied into `_linear.pack`'s layout.
 
-    `rows` says how many texts are written at a time, about. Where `static`, every step has the same shapes, at the same
-    addresses: attention goes over the whole cache, under a mask, and rows stay to the end. CUDA graphs need that.
+    `rows` says how many texts are written at a time, about. Where `static`, every step but a batch's first has the same
+    shapes, at the same addresses: attention goes over the whole cache, under a mask, rows stay to the end, and smaller
+    batches are filled up. CUDA graphs need that, and torch compiles for each shape anew.
     """
 
     def __init__(self, gpt2: GPT2LMHeadModel, precision: str, rows: int, static: bool = False):
         config, body = gpt2.config, gpt2.transformer
         self.heads = config.n_head
         self.static = static
+        self.largest = (rows, 0, 0)
+        """Rows, positions and length of the largest memory so far."""
         self.standing: Memory | None = None
         """Where static, the memory of the last batch, which the next one takes over."""
         self.dtype = _linear.dtype(precision)
@@ -92,7 +99,12 @@ class Decoder:
         return bool(usual and all(type(layer) is Conv1D for layer in layers) and type(gpt2.lm_head) is nn.Linear)
 
     def begin(self, states: Tensor, there: Tensor | None, pads: Tensor | None, length: int) -> Memory:
-        """The memory for texts of at most `length` tokens about `states` (B, positions, width), where `there`."""
+        """The memory for texts of at most `length` tokens about `states` (B, positions, width), where `there`.
+
+        Where static, it may have more rows than B.
+        """
+        if self.static:
+            states, there, pads, length = self._fill_up(states, there, pads, length)
         states = states.to(self.dtype)
         cross = []
         for block in self.blocks:
@@ -103,6 +115,20 @@ class Decoder:
         before = None if pads is None else pads.unsqueeze(1)
         memory = Memory(cross, mask, before, states.new_zeros(shape), states.new_zeros(shape))
         return self._stand(memory) if self.static else memory
+
+    def _fill_up(
+        self, states: Tensor, there: Tensor | None, pads: Tensor | None, length: int
+    ) -> tuple[Tensor, Tensor, Tensor, int]:
+        """`begin`'s arguments, none left out, at the largest sizes so far."""
+        n, positions, _ = states.shape
+        there = states.new_ones(n, positions, dtype=torch.bool) if there is None else there.bool()
+        pads = there.new_zeros(n, dtype=torch.long) if pads is None else pads
+        rows, places, length = map(max, self.largest, (n, positions, -(-length // ROOM) * ROOM))
+        self.largest = rows, places, length
+        states = F.pad(states, (0, 0, 0, places - positions, 0, rows - n))
+        # A row that only fills up sees all: with nothing to see it would hold no number.
+        there = F.pad(F.pad(there, (0, places - positions), value=False), (0, 0, 0, rows - n), value=True)
+        return states, there, F.pad(pads, (0, rows - n)), length
 
     def _stand(self, memory: Memory) -> Memory:
         new, old = memory.tensors(), self.standing.tensors() if self.standing else []
@@ -140,6 +166,10 @@ class Decoder:
             inner = self.activation(block.inner(block.inner_norm(hidden).to(self.dtype)))
             hidden = hidden + block.inner_output(inner)
         return self.head(self.norm(hidden[:, -1]).to(self.dtype)).float()
+
+    def next(self, ids: Tensor, at: Tensor, end: int, memory: Memory) -> Tensor:
+        """`step` for the tokens behind the prompts, one a row: what a GPU compiles, since its shapes are few."""
+        return self.step(ids, at, end, memory)
 
     def _split(self, joined: Tensor, n: int) -> tuple[Tensor, ...]:
         """(B, T, n × width) → n × (B, heads, T, width of a head)."""
@@ -204,7 +234,9 @@ def write(
     at = torch.arange(start, device=ids.device)
     for n in range(settings.max_new_tokens):
         end = memory.keys.shape[3] if decoder.static else start + n
-        scores = processors(ids, decoder.step(ids[:, at], at, end, memory))  # type: ignore[arg-type]
+        step = decoder.next if n else decoder.step
+        shown = F.pad(ids[:, at], (0, 0, 0, memory.keys.shape[1] - len(ids)), value=end_token)
+        scores = processors(ids, step(shown, at, end, memory)[: len(ids)])  # type: ignore[arg-type]
         chosen = scores.argmax(dim=1).masked_fill(finished, end_token)
         written[rows, n] = chosen
         finished = finished | (chosen == end_token)
@@ -224,8 +256,9 @@ def write(
 class Writer:
     """Encoder and decoder of a network as it is now, at one precision.
 
-    int8 is the decoder's; the encoder then computes in bf16, as half of a large batch's time would be its. On a GPU the
-    steps are compiled into CUDA graphs. Raises UserError where the device does not offer the precision.
+    int8 is the decoder's; the encoder then computes in bf16, as half of a large batch's time would be its. On a GPU all
+    steps but a batch's first, which has the prompts' length, are compiled into CUDA graphs. Raises UserError where the
+    device does not offer the precision.
     """
 
     def __init__(self, network: VisionGPT2, precision: str, rows: int):
@@ -237,7 +270,7 @@ class Writer:
         self.decoder = Decoder(network.gpt2, precision, rows, static=cuda)
         if cuda:
             compiled: Any = torch.compile(self.decoder.step, mode="reduce-overhead", fullgraph=True, dynamic=False)
-            self.decoder.step = compiled  # type: ignore[method-assign]
+            self.decoder.next = compiled  # type: ignore[method-assign]
 
     @torch.no_grad()
     def write(

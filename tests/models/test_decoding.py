@@ -84,12 +84,21 @@ def test_finished_rows_leave_the_batch(model, monkeypatch):
     assert rows[0] == 6 > min(rows)
 
 
+def compile_as_on_a_gpu(decoder):
+    """But for the backend. Gives the graphs that torch makes, one a shape; it refuses more than eight."""
+    graphs = []
+    decoder.next = torch.compile(
+        decoder.step, backend=lambda graph, _: graphs.append(graph) or graph, fullgraph=True, dynamic=False
+    )
+    return graphs
+
+
 @pytest.mark.parametrize("compiled", [False, True])
 def test_a_static_decoder_writes_the_same_batch_after_batch(model, compiled):
-    """What a GPU is given: one shape, one memory, and a step that dynamo takes as one graph."""
+    """What a GPU is given: one shape, one memory, and steps that dynamo takes as one graph."""
     decoder = _decoding.Decoder(model.model.gpt2, "fp32", 6, static=True)
     if compiled:
-        decoder.step = torch.compile(decoder.step, backend="eager", fullgraph=True, dynamic=False)
+        compile_as_on_a_gpu(decoder)
     images, views, given = batch(given=((0, 5), (0,), (0, 1), (0,), (0, 3), (0,)))
     seeds = list(range(6))
     memories = set()
@@ -100,6 +109,22 @@ def test_a_static_decoder_writes_the_same_batch_after_batch(model, compiled):
         assert cut(written.tolist()) == expected
         memories.add(decoder.standing.keys.data_ptr())
     assert len(memories) == 1
+
+
+def test_a_static_decoder_compiles_few_shapes(model):
+    """Prompts and texts of many lengths, batches of several sizes, of one view and of two."""
+    decoder = _decoding.Decoder(model.model.gpt2, "fp32", 3, static=True)
+    graphs = compile_as_on_a_gpu(decoder)
+    for n in range(1, 11):
+        views = (1, 2, 1)[: n % 3 + 1]
+        images, _, given = batch(views, ((0, *range(1, n)), (0,), (0, 3))[: len(views)])
+        settings = dataclasses.replace(GREEDY, max_new_tokens=3 + n)
+        seeds = list(range(len(views)))
+        expected = cut(model._generate(images, torch.tensor(views), given, settings, seeds, []))
+        states, there = model.model.encode(images, torch.tensor(views))
+        written = _decoding.write(decoder, states.detach(), there, given, settings, seeds, 0)
+        assert cut(written.tolist()) == expected
+    assert 1 <= len(graphs) <= 2  # before the first study of two views and after it
 
 
 @pytest.mark.parametrize(("precision", "error"), [("fp32", 1e-6), ("bf16", 0.01), ("int8", 0.02)])
