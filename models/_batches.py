@@ -49,8 +49,8 @@ class BatchPlan:
                 f"A step sees batch_size × accumulation = {studies} studies, which {processes} processes cannot share "
                 f"equally. Use --set batch_size=… or --set accumulation=… for a multiple of {processes}."
             )
-        largest = max(1, batch_size >> halvings)
-        micro = max(size for size in range(1, min(share, largest) + 1) if share % size == 0)
+        largest = max(1, min(batch_size, share) >> halvings)
+        micro = max(size for size in range(1, largest + 1) if share % size == 0)
         return cls(micro, share // micro, processes)
 
     def split(self, studies: Sequence[int], process: int) -> Iterator[list[int]]:
@@ -141,16 +141,16 @@ def by_length(lengths: Sequence[int]) -> Callable[[int], list[int]]:
 
 @dataclass(frozen=True)
 class CountingCollate:
-    """A collate function that says, under `counts`, whether a batch is one of a study of its own, or of a filler."""
+    """A collate function that says, under `counts`, whether a batch is one of studies of its own that have an image."""
 
     collate: Callable[[Sequence[dict[str, Any]]], dict[str, Any]]
 
     def __call__(self, samples: Sequence[tuple[bool, dict[str, Any]]]) -> dict[str, Any]:
-        counts = [counts for counts, _ in samples]
+        counts = any(counts and sample["images"] for counts, sample in samples)
         batch = self.collate([sample for _, sample in samples])
-        if not all(counts):
+        if not counts:
             batch["labels"] = torch.full_like(batch["labels"], IGNORED)
-        return {**batch, "counts": float(all(counts))}
+        return {**batch, "counts": float(counts)}
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,8 @@ class Augmentation:
 class ReportDataset(torch.utils.data.Dataset):
     """Images and token ids. An index is an (epoch, position) pair, or a position where nothing is augmented.
 
-    That the epoch comes with the index keeps it right in worker processes and after training was resumed.
+    That the epoch comes with the index keeps it right in worker processes and after training was resumed. Raises
+    UserError where no study has an image that can be read.
     """
 
     studies: Sequence[Study]
@@ -91,6 +92,18 @@ class ReportDataset(torch.utils.data.Dataset):
     augmentation: Augmentation = Augmentation()
     given: Sequence[int] = ()
     """How many of each text's first tokens the model is given, which are no targets; one where it is empty."""
+    stand_in: Tensor = field(init=False, repr=False)
+    """The first image that can be read: keeps the shape of a batch whose studies have none."""
+
+    def __post_init__(self) -> None:
+        errors: list[str] = []
+        for study in self.studies:
+            pictures = study_pictures(study, self.views, self.read)
+            if pictures.images:
+                self.stand_in = pictures.images[0]
+                return
+            errors += pictures.errors
+        raise UserError(f"No image of {len(self.studies)} studies can be read. The first: {errors[0]}")
 
     def __len__(self) -> int:
         return len(self.studies)
@@ -107,6 +120,7 @@ class ReportDataset(torch.utils.data.Dataset):
         images = [self.augmentation(image, self.seed, epoch, study.study_id) for image in pictures.images]
         return {
             "images": images,
+            "stand_in": self.stand_in,
             "unreadable": pictures.errors,
             "input_ids": self.token_ids[position],
             "given": self.given[position] if self.given else 1,
@@ -114,12 +128,12 @@ class ReportDataset(torch.utils.data.Dataset):
 
 
 def readable(samples: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
-    """The samples that have an image, and what cannot be read. Raises UserError where none has."""
+    """The samples that have an image, and what cannot be read. Where none has one, the first with another study's, in a
+    batch that counts for nothing (see `_batches.CountingCollate`).
+    """
     unreadable = [error for sample in samples for error in sample["unreadable"]]
     good = [sample for sample in samples if sample["images"]]
-    if not good:
-        raise UserError(f"No image of a batch of {len(samples)} studies can be read. The first: {unreadable[0]}")
-    return good, unreadable
+    return good or [{**samples[0], "images": [samples[0]["stand_in"]]}], unreadable
 
 
 @dataclass(frozen=True)

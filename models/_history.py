@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmark import processes
+
 COLUMNS = ("epoch", "train_loss", "validation_loss", "learning_rate", "seconds")
 
 
@@ -88,6 +90,7 @@ class History:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
+    """Whole or not at all, also where several processes write it together."""
+    temporary = path.with_name(f".{path.name}.{processes.rank()}.tmp")
     temporary.write_text(text, "utf-8")
     os.replace(temporary, path)

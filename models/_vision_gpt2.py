@@ -118,8 +118,10 @@ def position_code(width: int, rows: int, columns: int) -> Tensor:
     """Sines and cosines of row and column, shape (width, rows, columns), `width` a multiple of 4.
 
     Without it cross-attention tells left from right only by what zero padding leaves in the features. As in the vision
-    transformers of Chen et al. 2021 (MoCo v3): half of the channels for either axis.
+    transformers of Chen et al. 2021 (MoCo v3): half of the channels for either axis. Raises UserError for other widths.
     """
+    if width % 4:
+        raise UserError(f"A position code takes a multiple of 4 channels, not {width}: set position_code=false.")
     frequencies = 10_000.0 ** -(torch.arange(width // 4) / (width // 4))
     angles = [torch.arange(n)[:, None] * frequencies for n in (rows, columns)]
     down, across = (torch.cat([angle.sin(), angle.cos()], dim=1) for angle in angles)
@@ -244,7 +246,7 @@ class VisionGPT2(PreTrainedModel, GenerationMixin):
         """The decoder's last states where the next token is a target: (targets, width). A vocabulary's worth of logits
         is made of these alone; a third of most batches is padding.
         """
-        if not laid(self.gpt2):
+        if not laid(self.gpt2) or not targets.any():  # no layer reads no text at all, as a filler's would be
             read = self.gpt2.transformer(
                 input_ids=input_ids, encoder_hidden_states=states, encoder_attention_mask=there, use_cache=False
             )
@@ -318,6 +320,16 @@ def create_backbone(name: str, image_size: int, pretrained: bool, **shape: Any) 
             ) from error
         hub_id = about.hf_hub_id if about and about.hf_hub_id else name
         raise _not_at_hand(f"encoder {name}", hub_id, error) from error
+
+
+def take_pretrained(backbone: Any, config: PictureConfig) -> None:
+    """Give the backbone, all of timm's model or part of it, its pretrained weights, and the configuration the mean and
+    deviation that they are used to. Raises UserError where they are not to be had.
+    """
+    trained = create_backbone(config.encoder, config.image_size, pretrained=True, **config.encoder_args)
+    weights = trained.state_dict()
+    backbone.load_state_dict({name: weights[name] for name in backbone.state_dict()})
+    config.mean, config.std = (list(trained.pretrained_cfg[key]) for key in ("mean", "std"))
 
 
 def pretrained_gpt2(name: str) -> GPT2LMHeadModel:

@@ -26,8 +26,9 @@ TRAIN = ["train", "vgpt2", *(word for setting in SETTINGS for word in ("--set", 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
+    """Of 33 studies the last of three steps has one, so that a process of two has none."""
     folder = tmp_path_factory.mktemp("phantom") / "data"
-    registry.DATASETS.load("phantom").provide(folder, n_train=37, n_validate=7, n_test=1, long_side=64)
+    registry.DATASETS.load("phantom").provide(folder, n_train=33, n_validate=7, n_test=1, long_side=64)
     return folder
 
 

@@ -27,8 +27,8 @@ def test_every_study_once_and_steps_do_not_depend_on_the_processes(n, processes)
 
 @pytest.mark.parametrize(
     ("batch_size", "accumulation", "processes", "halvings", "micro", "passes"),
-    [(8, 4, 1, 0, 8, 4), (8, 4, 2, 0, 8, 2), (8, 4, 8, 0, 4, 1), (8, 4, 1, 1, 4, 8), (16, 1, 2, 2, 4, 2),
-     (6, 1, 1, 1, 3, 2), (5, 1, 1, 1, 1, 5), (8, 1, 1, 9, 1, 8)],
+    [(8, 4, 1, 0, 8, 4), (8, 4, 2, 0, 8, 2), (8, 4, 8, 0, 4, 1), (8, 4, 1, 1, 4, 8), (16, 1, 2, 2, 2, 4),
+     (6, 1, 1, 1, 3, 2), (5, 1, 1, 1, 1, 5), (8, 1, 1, 9, 1, 8), (8, 1, 4, 1, 1, 2)],
 )  # fmt: skip
 def test_a_step_keeps_its_studies(batch_size, accumulation, processes, halvings, micro, passes):
     plan = BatchPlan.of(batch_size, accumulation, processes, halvings)

@@ -52,6 +52,17 @@ def test_the_same_loss_and_gradients_as_with_padding(network, batch):
         torch.testing.assert_close(gradient, expected[name], atol=1e-6, rtol=1e-4, msg=name)
 
 
+@pytest.mark.parametrize("studies", [1, 3])
+def test_texts_without_a_target_teach_nothing(network, batch, studies):
+    given, labels = batch
+    _end_to_end.lay(network.gpt2)
+    few = {name: given[name][:studies] for name in ("pixel_values", "input_ids")}
+    output = network(**few, labels=torch.full_like(labels[:studies], IGNORED), num_items_in_batch=1)
+    assert output.text_loss.item() == 0
+    output.text_loss.backward()
+    assert not any(parameter.grad.any() for parameter in network.gpt2.parameters())
+
+
 def test_padding_is_not_worked_on(network, batch):
     _end_to_end.lay(network.gpt2)
     seen = []

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from benchmark.models import _data, _sampling, _vision_gpt2
+from benchmark.models._batches import CountingCollate
 from benchmark.models._checkpoints import newest_checkpoint
 from benchmark.models._tokenizer import encode, train_tokenizer
 from benchmark.models.vgpt2 import Model
@@ -38,6 +39,17 @@ def test_a_batch_pads_to_its_longest_and_padding_is_no_target():
     assert batch["labels"].tolist() == [[-100, 5, 0, -100, -100], [-100, -100, -100, 7, 0]]
     assert batch["pixel_values"].shape == (3, 3, 8, 8) and (batch["pixel_values"] == -1).all()
     assert batch["views"].tolist() == [1, 2] and batch["unreadable"] == ["y.png is empty.", "x.png is empty."]
+
+
+def test_a_batch_without_an_image_keeps_its_shape_and_has_no_target():
+    image = torch.full((8, 8), 255, dtype=torch.uint8)
+    blind = {"images": [], "stand_in": image, "unreadable": ["y.png is empty."], "input_ids": [0, 5, 0], "given": 1}
+    collate = CountingCollate(_data.Collate(pad=0, mean=(0.5,) * 3, std=(0.5,) * 3))
+    batch = collate([(True, blind), (True, blind)])
+    assert batch["counts"] == 0 and batch["labels"].tolist() == [[-100] * 3]
+    assert batch["pixel_values"].shape == (1, 3, 8, 8) and batch["views"].tolist() == [1]
+    assert batch["unreadable"] == ["y.png is empty."] * 2
+    assert collate([(True, blind), (True, {**blind, "images": [image]})])["counts"] == 1
 
 
 def test_augmentation_depends_on_seed_epoch_and_study_and_never_flips():
