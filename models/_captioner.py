@@ -107,6 +107,7 @@ class Captioner(PreTrainedModel, GenerationMixin):
     config: Any
     main_input_name = "input_ids"
     _supports_sdpa = True
+    _input_embed_layer = "embed"  # accelerate asks for it, to divide it by itself
 
     def __init__(self, config: Any):
         super().__init__(config)

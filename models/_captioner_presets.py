@@ -26,6 +26,8 @@ R2GEN: Mapping[str, Any] = {
     "label_smoothing": 0.0,
     "word_loss": 0.0,
     "optimizer": "step-adam",
+    "betas": [0.9, 0.999],
+    "epsilon": 1e-8,
     "weight_decay": 5e-5,
     "warmup": 0.0,
     "clip": 1.0,

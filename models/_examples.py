@@ -40,6 +40,8 @@ def open_images(
     """
     if views < 1:
         raise UserError(f"views is {views}; a study's report needs at least one image.")
+    if geometry.size < 1:
+        raise UserError(f"image_size is {geometry.size}; an image needs at least one pixel.")
     first = [study_pictures(study, views, geometry.read) for study in studies[:20]]
     if not any(pictures.images for pictures in first):
         raise UserError(

@@ -36,6 +36,7 @@ from ._hub_network import (
     open_network,
     open_parts,
 )
+from ._options import check
 from ._sampling import Listening, SeededSampling
 from ._text import report_text
 from ._training import TrainedModel, fit
@@ -137,12 +138,13 @@ class HubModel(TrainedModel):
         """Write hub.json; with a tuning also train, to adapter_model.safetensors (LoRA, as peft loads it) or
         model.safetensors.
 
-        Raises UserError where the checkpoint is not to be had or is another kind, no report or image can be used, the
-        disk is too small or training diverges.
+        Raises UserError where the checkpoint is not to be had or is another kind, no report or image can be used, an
+        option has no such value, the disk is too small or training diverges.
         """
         options = job.options
         if options["tuning"] not in TUNINGS:
             raise unknown("tuning", options["tuning"], TUNINGS)
+        check(options)
         weights = TUNINGS[options["tuning"]]
         if finished(job.output, weights or CARD):
             job.report(f"{job.output} holds a finished training.")

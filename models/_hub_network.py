@@ -6,7 +6,7 @@ import importlib.util
 import inspect
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -249,7 +249,9 @@ class TeacherForced(nn.Module):
         if not self.adapted:
             yield from (name for name, _ in self.named_buffers())
 
-    def save_pretrained(self, folder: Path, **kwargs: Any) -> None:
+    def save_pretrained(self, folder: Path, state_dict: Mapping[str, Tensor] | None = None, **kwargs: Any) -> None:
+        if state_dict is not None:  # of all of this module, gathered from several processes
+            kwargs["state_dict"] = {name.removeprefix("network."): weight for name, weight in state_dict.items()}
         whole = {} if self.adapted else {"max_shard_size": "1000GB"}
         self.network.save_pretrained(folder, **whole, **kwargs)
         (Path(folder) / "README.md").unlink(missing_ok=True)  # peft's empty form

@@ -24,11 +24,12 @@ from ._data import Collate, Pictures
 from ._examples import open_images, report_datasets, with_text
 from ._looks import features, first_view, looks
 from ._optimizer import step_adam
+from ._options import check
 from ._sampling import Listening, SeededSampling
 from ._text import report_text
 from ._tokenizer import encode, load_tokenizer
 from ._training import TrainedModel, fit
-from ._vision_gpt2 import create_backbone, load_strict, pixels
+from ._vision_gpt2 import load_strict, pixels, take_pretrained
 from ._words import word_tokenizer
 from ._writing import refuse_sampled_beams, to_report, write_reports
 
@@ -74,6 +75,7 @@ class ImageToText(TrainedModel):
             job.report(f"{job.output} holds a finished training.")
             return
         options = job.options
+        check(options)
         if options["optimizer"] not in OPTIMIZERS:
             raise unknown("optimizer", options["optimizer"], OPTIMIZERS)
         if options["section"] not in SECTIONS:
@@ -116,11 +118,7 @@ class ImageToText(TrainedModel):
         values = {key: options[key] for key in (*NETWORK_OPTIONS, *cls.OPTIONS)}
         model: Captioner = cls.NETWORK(cls.NETWORK.config_class(vocab_size=vocabulary, preset=job.preset, **values))
         if options["encoder_pretrained"]:
-            backbone = create_backbone(
-                options["encoder"], options["image_size"], pretrained=True, **options["encoder_args"]
-            )
-            weights = backbone.state_dict()
-            model.backbone.load_state_dict({name: weights[name] for name in model.backbone.state_dict()})
+            take_pretrained(model.backbone, model.config)
         return model
 
     @classmethod

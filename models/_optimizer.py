@@ -13,7 +13,7 @@ from ._captioner import Captioner
 
 def step_adam(model: Captioner, options: Mapping[str, Any], steps_per_epoch: int) -> tuple[Optimizer, LRScheduler]:
     """Options read: learning_rate, encoder_learning_rate (of `model.backbone`), weight_decay (as an L2 penalty, over
-    all parameters), decay (factor of both rates) every decay_epochs.
+    all parameters), betas and epsilon (Adam's), decay (factor of both rates) every decay_epochs.
     """
     encoder = list(model.backbone.parameters())
     known = set(map(id, encoder))
@@ -22,6 +22,7 @@ def step_adam(model: Captioner, options: Mapping[str, Any], steps_per_epoch: int
         {"params": rest, "lr": options["learning_rate"]},
         {"params": encoder, "lr": options["encoder_learning_rate"]},
     ]
-    optimizer = Adam(groups, weight_decay=options["weight_decay"], amsgrad=True)
+    moments = {"betas": tuple(options["betas"]), "eps": options["epsilon"]}
+    optimizer = Adam(groups, **moments, weight_decay=options["weight_decay"], amsgrad=True)
     steps = options["decay_epochs"] * steps_per_epoch
     return optimizer, LambdaLR(optimizer, lambda step: options["decay"] ** (step // steps))

@@ -38,6 +38,25 @@ DEFAULTS: Mapping[str, Any] = {
     "patience": 0,
 }
 
+AT_LEAST_ONE = (
+    "epochs batch_size accumulation save_every decay_epochs vocabulary layers width inner heads word_width "
+    "attention_width slots memory_heads memory responses"
+).split()
+NOT_NEGATIVE = (
+    "workers patience learning_rate encoder_learning_rate decay weight_decay clip initializer_range word_loss "
+    "doubly_stochastic degrees lora_rank"
+).split()
+SHARES = "warmup label_smoothing dropout feature_dropout lora_dropout shift scale contrast".split()
+RANGES: Mapping[str, tuple[float, float]] = {
+    **dict.fromkeys(AT_LEAST_ONE, (1, math.inf)),
+    **dict.fromkeys(NOT_NEGATIVE, (0, math.inf)),
+    **dict.fromkeys(SHARES, (0, 1)),
+    "max_tokens": (2, math.inf),  # What begins a text is no target.
+}
+"""Smallest and largest value of an option, in whichever model has it."""
+DIVIDES = {"heads": "width", "memory_heads": "width"}
+"""Options, and which others they must divide."""
+
 SEARCH: Mapping[str, Mapping[str, Any]] = {
     "learning_rate": {"times": [0.2, 5.0], "log": True},
     "weight_decay": {"low": 1e-3, "high": 0.2, "log": True},
@@ -67,6 +86,19 @@ class TrainedModel(contracts.Model):
         return report
 
 
+def check(options: Mapping[str, Any]) -> None:
+    """Raises UserError where an option is out of its range, or two do not go together."""
+    for name, (least, most) in RANGES.items():
+        if name in options and not least <= options[name] <= most:
+            fit = f"at least {least}" if most == math.inf else f"from {least} to {most}"
+            raise UserError(f"{name} is {options[name]}, and must be {fit}.")
+    for part, whole in DIVIDES.items():
+        if part in options and options.get(whole, 0) % options[part]:
+            raise UserError(f"{options[part]} {part} do not divide the {whole} of {options[whole]}: change either.")
+    if options.get("responses", 0) > options.get("memory", math.inf):
+        raise UserError(f"{options['responses']} responses do not come from a memory of {options['memory']}.")
+
+
 def precision(options: Mapping[str, Any], device: torch.device) -> str:
     """`bf16`, `fp16` or `fp32`. Raises UserError for another name, or where the device cannot do it."""
     wanted = options["precision"]
@@ -83,14 +115,14 @@ def precision(options: Mapping[str, Any], device: torch.device) -> str:
 
 
 def arguments(
-    job: TrainingJob, options: Mapping[str, Any], plan: BatchPlan, n: int, folder: Path, blocks: list[str]
+    job: TrainingJob, options: Mapping[str, Any], plan: BatchPlan, n: int, folder: Path, blocks: list[str] | None
 ) -> TrainingArguments:
     """Trainer's settings for `n` training studies; `blocks`: classes of the layers that FSDP divides one by one."""
     device = torch.device(job.device)
     steps = math.ceil(n / plan.studies) * options["epochs"]
     kind = precision(options, device)
-    if options["fsdp"] and plan.processes == 1:
-        raise UserError("fsdp divides a model among several processes: give --nproc, or leave it out.")
+    if options["fsdp"] and (plan.processes == 1 or device.type != "cuda"):
+        raise UserError("fsdp divides a model among the GPUs of several processes: give --nproc, or leave it out.")
     if device.index is not None and plan.processes == 1:
         os.environ.setdefault("ACCELERATE_TORCH_DEVICE", str(device))
     made = TrainingArguments(

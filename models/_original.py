@@ -69,7 +69,8 @@ def _read(path: Path) -> tuple[Weights, Any]:
         content = content["model"]
     if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):
         raise UserError(f"{path} holds no dictionary of weights, bare or under 'model': it is no best_vgpt2.pt.")
-    if others := [str(name) for name, value in content.items() if not isinstance(value, Tensor)]:
+    others = [str(name) for name, value in content.items() if not (isinstance(name, str) and isinstance(value, Tensor))]
+    if others:
         raise UserError(f"{path} holds what is no weight among the weights: {some(others)}.")
     weights: dict[str, tuple[str, Tensor]] = {}
     for name, tensor in content.items():

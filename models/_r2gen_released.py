@@ -118,7 +118,9 @@ def _read(path: Path) -> dict[str, Tensor]:
     """The file's `state_dict`."""
     content = _weights_file.read(path)
     weights = content.get("state_dict") if isinstance(content, Mapping) else None
-    if not isinstance(weights, Mapping) or not all(isinstance(value, Tensor) for value in weights.values()):
+    if not isinstance(weights, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in weights.items()
+    ):
         raise UserError(f"{path} holds no dictionary of weights under 'state_dict': it is no file of R2Gen's trainer.")
     return {name.removeprefix("module."): tensor for name, tensor in weights.items()}  # DataParallel's prefix
 

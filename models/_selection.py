@@ -41,6 +41,8 @@ class Selection:
             return cls(name, studies)
         if as_model is None:
             raise UserError(f"This model cannot be chosen by {name} while it trains; only by {LOSS}.")
+        if job.options.get("fsdp"):
+            raise UserError(f"With fsdp no process has all of the model to write reports with: set select_by={LOSS}.")
         return cls(name, studies, job.judge(name), as_model)
 
     @property

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmark.errors import UserError
+
 from ._captioner import Captioner, CaptionerConfig, Decoded, DecoderCache
 from ._vision_gpt2 import IGNORED, by_study
 
@@ -36,6 +38,9 @@ class ShowAttendTell(Captioner):
     def __init__(self, config: ShowAttendTellConfig):
         super().__init__(config)
         if config.level >= 0:
+            last = len(self.backbone.feature_info) - 1
+            if config.level > last:
+                raise UserError(f"level is {config.level}, and {config.encoder} has maps 0 to {last}; -1 is the last.")
             self.backbone.prune_intermediate_layers([config.level], prune_head=True)
         width, channels, words = config.width, self.channels, config.word_width
         self.embed = nn.Embedding(config.vocab_size, words)

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import DataLoader
 from transformers import PrinterCallback, Trainer, TrainerControl
 
@@ -19,11 +21,15 @@ from ._data import Collate
 from ._history import History
 from ._vision_gpt2 import IGNORED, count_targets, token_losses
 
+MakeOptimizer = Callable[[Any], tuple[Optimizer, LRScheduler]]
+"""From a model to what changes its weights, and how the learning rate goes."""
+
 
 class ReportTrainer(Trainer):
     """Processes share the studies through `_batches` alone: accelerate is given no data loader to divide again."""
 
     control: TrainerControl
+    optimizer: Optimizer | None
 
     def __init__(
         self,
@@ -32,10 +38,12 @@ class ReportTrainer(Trainer):
         plan: BatchPlan,
         options: Mapping[str, Any],
         collate: Collate,
+        make_optimizer: MakeOptimizer | None = None,
         **kwargs: Any,
     ):
         super().__init__(data_collator=collate, **kwargs)
         self.collate = CountingCollate(collate)
+        self.make_optimizer = make_optimizer
         self.remove_callback(PrinterCallback)
         self.history = history
         self.report = report
@@ -62,6 +70,12 @@ class ReportTrainer(Trainer):
         finally:
             self.callback_handler.train_dataloader = None
 
+    def create_optimizer(self, model: Any = None) -> Optimizer:
+        """Our own is made here, since with FSDP Trainer takes none that is made before."""
+        if self.make_optimizer and self.optimizer is None:
+            self.optimizer, self.lr_scheduler = self.make_optimizer(model or self.model)
+        return super().create_optimizer(model)
+
     def get_train_dataloader(self) -> DataLoader:
         return self._loader(self.train_dataset, self.batches)
 
@@ -85,10 +99,11 @@ class ReportTrainer(Trainer):
         model: torch.nn.Module,
         inputs: dict[str, Any],
         return_outputs: bool = False,
-        num_items_in_batch: torch.Tensor | int | None = None,
+        num_items_in_batch: Any = None,
     ) -> Any:
         """The batch's part of the loss per target of the whole step, over all processes."""
         counts = self._prepared(inputs)
+        num_items_in_batch = num_items_in_batch.clamp(min=1)  # There may be none, where no image could be read.
         targets = count_targets(inputs["labels"])
         outputs = model(**inputs, num_items_in_batch=num_items_in_batch)
         text_loss = outputs.get("text_loss", outputs["loss"]).detach().float()

@@ -9,6 +9,7 @@ undisturbed one. Several processes (`benchmark.processes`) that call `fit` toget
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.util
 import json
 import math
@@ -32,7 +33,7 @@ from ._checkpoints import COMPLETE, check_disk, finished, move_best, newest_chec
 from ._data import Collate, ReportDataset
 from ._history import History, write_atomically
 from ._interruption import Interruption
-from ._options import DEFAULTS, TrainedModel, arguments
+from ._options import DEFAULTS, TrainedModel, arguments, check
 from ._progress import ProgressCallback, TensorBoardCallback
 from ._schedule import Schedule
 from ._selection import Selection
@@ -44,9 +45,6 @@ __all__ = ["TrainedModel", "finished", "fit"]
 HALVED = "halved.json"
 """How often the batch was halved because memory ran out."""
 
-MakeOptimizer = Callable[..., tuple[Optimizer, LRScheduler]]
-"""From a model and `steps_per_epoch` to what changes its weights, and how the learning rate goes."""
-
 
 def fit(
     job: TrainingJob,
@@ -56,7 +54,7 @@ def fit(
     collate: Collate,
     save_more: Callable[[Path], Any],
     as_model: Callable[[PreTrainedModel], contracts.Model] | None = None,
-    optimizer: MakeOptimizer | None = None,
+    optimizer: Callable[..., tuple[Optimizer, LRScheduler]] | None = None,
 ) -> None:
     """Train, and leave the weights of the best epoch in `job.output`.
 
@@ -64,8 +62,9 @@ def fit(
     save_every (steps), workers, and those of `_options.DEFAULTS`. A step sees batch_size × accumulation studies,
     however many processes share them. `save_more` writes what `load` needs besides weights and configuration;
     `as_model` makes of the network what writes reports, where an epoch may be chosen by them. The validation loss is
-    the training loss, label smoothing included, over all of the validation split. Without an `optimizer` it is AdamW
-    with a cosine schedule.
+    the training loss, label smoothing included, over all of the validation split. `optimizer` makes, of the network and
+    `steps_per_epoch`, what changes its weights, and how the learning rate goes; without it that is AdamW with a cosine
+    schedule.
 
     Raises UserError where the disk is too small or an option is impossible, Diverged where the loss is no longer a
     number, and OutOfMemory where calling again goes on with smaller batches.
@@ -73,10 +72,12 @@ def fit(
     _refuse_shadowed_datasets()
     clear_device_cache(garbage_collection=True)
     options = {**DEFAULTS, **job.options}
+    check(options)
     folder = job.output / "trainer"
     folder.mkdir(parents=True, exist_ok=True)
     resume = processes.by_first(lambda: newest_checkpoint(folder))
-    plan = BatchPlan.of(options["batch_size"], options["accumulation"], processes.count(), _halvings(folder))
+    halvings = _halvings(folder)
+    plan = BatchPlan.of(options["batch_size"], options["accumulation"], processes.count(), halvings)
     processes.by_first(lambda: check_disk(model, folder))
     selection = Selection.of(options["select_by"], job, as_model)
     history = History(select_by=selection.column, higher_is_better=selection.higher_is_better)
@@ -94,7 +95,7 @@ def fit(
         report=job.report,
         plan=plan,
         options=options,
-        optimizers=optimizer(model, steps_per_epoch=steps_per_epoch) if optimizer else (None, None),
+        make_optimizer=functools.partial(optimizer, steps_per_epoch=steps_per_epoch) if optimizer else None,
     )
     trainer.add_callback(Schedule(trainer, job, options["patience"], selection))
     trainer.add_callback(TensorBoardCallback(history, job.output / "tensorboard"))
@@ -104,7 +105,7 @@ def fit(
         progress, interruption = ProgressCallback(history, job.report), Interruption()
         trainer.add_callback(progress)
         trainer.add_callback(interruption)
-        with quiet(), _failures(job, plan, folder), progress, interruption:
+        with quiet(), _failures(options, plan, folder, halvings + 1), progress, interruption:
             trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     if processes.first():
         history.write_csv(job.output / "history.csv")
@@ -116,18 +117,29 @@ def fit(
 
 def prepare(model: PreTrainedModel, options: dict[str, Any]) -> None:
     """What the options change of how the network computes; its weights stay as they are."""
-    if options["channels_last"]:
+    if options["channels_last"] and not options["fsdp"]:  # which divides no weights that lie in another order
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload, call-arg]
     if options["freeze_batch_norm"]:
         # Trainer puts the model in training mode before each batch.
         model.register_forward_pre_hook(lambda module, _: _freeze_batch_norm(module))
     if options["gradient_checkpointing"]:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        for module in model.modules():
-            if callable(enable := getattr(module, "set_grad_checkpointing", None)):  # timm's
-                enable()
+        _checkpoint_gradients(model)
     if options["compile"]:
         model.compile(dynamic=True)
+
+
+def _checkpoint_gradients(model: PreTrainedModel) -> None:
+    """Have what can be computed twice instead of kept be so. Raises UserError where there is no such part."""
+    kind = {"use_reentrant": False}
+    enablers: list[Any] = [functools.partial(model.gradient_checkpointing_enable, gradient_checkpointing_kwargs=kind)]
+    enablers += [getattr(module, "set_grad_checkpointing", None) for module in model.modules()]  # timm's
+    able = False
+    for enable in filter(callable, enablers):
+        with contextlib.suppress(ValueError, AssertionError):  # how transformers and timm say that it is not possible
+            enable()
+            able = True
+    if not able:
+        raise UserError("No part of this network can be computed twice: leave gradient_checkpointing out.")
 
 
 def _freeze_batch_norm(model: torch.nn.Module) -> None:
@@ -136,9 +148,10 @@ def _freeze_batch_norm(model: torch.nn.Module) -> None:
             module.eval()
 
 
-def _blocks(model: PreTrainedModel) -> list[str]:
-    """Classes of the layers that transformers says must not be torn apart."""
-    return sorted({name for module in model.modules() for name in getattr(module, "_no_split_modules", None) or ()})
+def _blocks(model: PreTrainedModel) -> list[str] | None:
+    """Classes of the layers that transformers says must not be torn apart; None where it knows of none."""
+    names = {name for module in model.modules() for name in getattr(module, "_no_split_modules", None) or ()}
+    return sorted(names) or None
 
 
 def _halvings(folder: Path) -> int:
@@ -149,14 +162,16 @@ def _halvings(folder: Path) -> int:
 
 
 @contextlib.contextmanager
-def _failures(job: TrainingJob, plan: BatchPlan, folder: Path) -> Iterator[None]:
-    """What a diverged training and full memory mean to the user."""
+def _failures(options: dict[str, Any], plan: BatchPlan, folder: Path, halvings: int) -> Iterator[None]:
+    """What a diverged training and full memory mean to the user. `halvings`: how often the next try halves the batch,
+    however many processes run out of memory in this one.
+    """
     try:
         yield
     except Diverged as error:
         newest = newest_checkpoint(folder) if processes.first() else None
         kept = f"The last good checkpoint, {newest}, is kept" if newest else "There is no checkpoint yet"
-        smaller = job.options["learning_rate"] / 3
+        smaller = options["learning_rate"] / 3
         raise Diverged(
             f"{error}: training has diverged. {kept}. Try a smaller learning rate, e.g. --set "
             f"learning_rate={smaller:.1g}."
@@ -165,12 +180,12 @@ def _failures(job: TrainingJob, plan: BatchPlan, folder: Path) -> Iterator[None]
         if not (isinstance(error, MemoryError) or should_reduce_batch_size(error)):
             raise
         if plan.micro == 1:
+            twice = "" if options["gradient_checkpointing"] else "--set gradient_checkpointing=true, "
             raise UserError(
-                "Memory ran out with a single study at a time. Try --set gradient_checkpointing=true, a smaller "
-                "image_size or max_tokens, or a lower precision."
+                f"Memory ran out with a single study at a time. Try {twice}a smaller image_size or max_tokens, or a "
+                "lower precision."
             ) from None
-        halvings = _halvings(folder) + 1
-        smaller_plan = BatchPlan.of(job.options["batch_size"], job.options["accumulation"], plan.processes, halvings)
+        smaller_plan = BatchPlan.of(options["batch_size"], options["accumulation"], plan.processes, halvings)
         write_atomically(folder / HALVED, json.dumps(halvings))
         raise OutOfMemory(
             f"Memory ran out with {plan.micro} studies at a time. Going on with {smaller_plan.micro} and "

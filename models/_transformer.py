@@ -156,7 +156,7 @@ class WordEmbedding(nn.Module):
 def sinusoids(length: int, width: int, device: torch.device) -> Tensor:
     """Vaswani et al. 2017: (length, width), sines in the even channels, cosines in the odd."""
     angles = torch.arange(length).unsqueeze(1) * torch.exp(torch.arange(0, width, 2) * (-math.log(10_000.0) / width))
-    return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1).to(device)
+    return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)[:, :width].to(device)
 
 
 def init_xavier(*modules: nn.Module) -> None:

@@ -16,6 +16,8 @@ MIMIC: Mapping[str, Any] = {
     **R2GEN,
     "memory": 2048,
     "responses": 32,
+    "betas": [0.9, 0.98],
+    "epsilon": 1e-9,
     "learning_rate": 5e-4,
     "encoder_learning_rate": 1e-4,
     "decay": 0.8,
@@ -27,10 +29,9 @@ class Model(released.R2GenFamily):
     """See `_r2gen_cmn.R2GenCMN` for the network and `_training.fit` for how it is trained.
 
     `paper` has the authors' values for MIMIC-CXR, `iu` those for IU X-Ray. What is not theirs: no flip (left and right
-    are findings), shifts in place of random crops, gradients clipped by their norm instead of not at all, Adam's usual
-    betas and epsilon instead of (0.9, 0.98) and 1e-9, and the epoch chosen by validation loss instead of BLEU-4. They
-    train on every image of MIMIC-CXR as a study of its own, and decode with three beams (`--beams 3`), ranked by the
-    sum of log-probabilities, which is what beams do here.
+    are findings), shifts in place of random crops, gradients clipped by their norm instead of not at all, and the
+    epoch chosen by validation loss instead of BLEU-4. They train on every image of MIMIC-CXR as a study of its own, and
+    decode with three beams (`--beams 3`), ranked by the sum of log-probabilities, which is what beams do here.
     """
 
     PAPER = "Chen et al., Cross-modal Memory Networks for Radiology Report Generation, ACL 2021 (arXiv 2204.13258)"

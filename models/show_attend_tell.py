@@ -34,6 +34,8 @@ VGG: Mapping[str, Any] = {
     "optimizer": "adamw",
     "learning_rate": 4e-4,
     "encoder_learning_rate": 0.0,
+    "betas": [0.9, 0.999],
+    "epsilon": 1e-8,
     "decay": 1.0,
     "decay_epochs": 1,
     "weight_decay": 0.0,

@@ -24,6 +24,7 @@ from ._decoding import Decoder, Writer
 from ._end_to_end import lay
 from ._examples import open_images, report_datasets, with_text
 from ._looks import features, first_view, looks
+from ._options import check
 from ._original import PROMPT, from_original
 from ._sampling import Listening, SeededSampling
 from ._text import indication_text, report_text
@@ -33,12 +34,12 @@ from ._vgpt2_presets import PARAMETERS, PRESETS, PRETRAINED, WEIGHTS
 from ._vision_gpt2 import (
     VisionGPT2,
     VisionGPT2Config,
-    create_backbone,
     feature_map,
     load_strict,
     pixels,
     pretrained_gpt2,
     quiet,
+    take_pretrained,
 )
 from ._writing import refuse_sampled_beams, to_report, write_reports
 
@@ -88,13 +89,14 @@ class Model(TrainedModel):
     def train(cls, job: TrainingJob) -> None:
         """Train to a folder with model.safetensors, config.json, the tokenizer's files and history.csv.
 
-        Raises UserError where pretrained parts are not at hand, no report or image can be used, the disk is too small
-        or training diverges.
+        Raises UserError where pretrained parts are not at hand, no report or image can be used, an option has no such
+        value, the disk is too small or training diverges.
         """
         if finished(job.output):
             job.report(f"{job.output} holds a finished training.")
             return
         options = job.options
+        check(options)
         examples = {name: with_text(getattr(job, name), name, job) for name in ("train", "validation")}
         geometry = Geometry(options["image_size"], options["keep_aspect"])
         read = open_images(job, [e.study for chosen in examples.values() for e in chosen], geometry, options["views"])
@@ -380,11 +382,7 @@ def _build(job: TrainingJob, tokenizer: PreTrainedTokenizerFast) -> VisionGPT2:
     if gpt2:
         model.gpt2.load_state_dict(gpt2.state_dict())
     if options["encoder_pretrained"]:
-        backbone = create_backbone(
-            options["encoder"], options["image_size"], pretrained=True, **options["encoder_args"]
-        )
-        model.enc.backbone.load_state_dict(backbone.state_dict())
-        model.config.mean, model.config.std = map(list, (backbone.pretrained_cfg[key] for key in ("mean", "std")))
+        take_pretrained(model.enc.backbone, model.config)
     if options["lora_rank"]:
         model.adapt(options["lora_rank"])
     return model

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import timm
 import torch
 from transformers import GenerationConfig
 
-from benchmark.models import r2gen, r2gen_cmn, show_attend_tell
+from benchmark.models import _training, _vision_gpt2, r2gen, r2gen_cmn, show_attend_tell
 from benchmark.models._captioner import Decoded, DecoderCache
 from benchmark.models._optimizer import step_adam
+from benchmark.models._options import DEFAULTS
 from benchmark.models._r2gen import ConditionalLayerNorm, R2Gen, R2GenConfig, RelationalMemory
 from benchmark.models._r2gen_cmn import CrossModalMemory, R2GenCMN, R2GenCMNConfig
 from benchmark.models._show_attend_tell import ShowAttendTell, ShowAttendTellConfig
@@ -105,6 +108,14 @@ def test_it_survives_saving(tmp_path, network):
         )
 
 
+def test_fsdp_can_divide_it():
+    """Into no layers, the words' vectors, and the rest, of which the convolutions lie as torch makes them."""
+    for network in map(small, KINDS):
+        _training.prepare(network, {**DEFAULTS, "fsdp": True})
+        assert _training._blocks(network) is None and network.get_input_embeddings() is network.embed
+        assert all(parameter.is_contiguous() for parameter in network.parameters())
+
+
 def test_a_frozen_encoder_stays_as_it_is():
     network = small("show-attend-tell", frozen=True).train()
     images, views, ids = batch()
@@ -112,6 +123,16 @@ def test_a_frozen_encoder_stays_as_it_is():
     network(pixel_values=images, views=views, input_ids=ids, labels=ids).loss.backward()
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.backbone.state_dict().items())
     assert all(p.grad is None for p in network.backbone.parameters()) and network.lstm.weight_ih.grad is not None
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_images_are_normalised_as_the_pretrained_encoder_is_used_to(model, monkeypatch):
+    create = _vision_gpt2.create_backbone
+    monkeypatch.setattr(_vision_gpt2, "create_backbone", lambda *a, pretrained, **b: create(*a, pretrained=False, **b))
+    changes = {"encoder": "test_vit", "encoder_args": {}, "encoder_pretrained": True, "image_size": 32}
+    job = SimpleNamespace(seed=0, preset="tiny", options={**model.PRESETS["tiny"], **changes})
+    config = model.build(job, 40).config
+    assert config.mean == config.std == [0.5, 0.5, 0.5]
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -259,9 +280,11 @@ def test_an_earlier_map_of_the_encoder_is_read():
 def test_the_encoder_learns_at_its_own_rate_and_both_fall_in_steps():
     network = small("r2gen")
     options = {"learning_rate": 1e-4, "encoder_learning_rate": 5e-5, "weight_decay": 5e-5, "decay": 0.8}
+    options |= {"betas": [0.9, 0.98], "epsilon": 1e-9}
     optimizer, schedule = step_adam(network, {**options, "decay_epochs": 2}, steps_per_epoch=3)
     held = sum(len(group["params"]) for group in optimizer.param_groups)
     assert held == len(list(network.parameters()))
+    assert {(group["betas"], group["eps"]) for group in optimizer.param_groups} == {((0.9, 0.98), 1e-9)}
     rates = []
     for _ in range(13):
         rates.append([group["lr"] for group in optimizer.param_groups])

@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmark import registry
 from benchmark.errors import Diverged, OutOfMemory, UserError
-from benchmark.models import _vision_gpt2
-from benchmark.models._options import DEFAULTS
+from benchmark.models import _training, _vision_gpt2
+from benchmark.models._batches import BatchPlan
+from benchmark.models._options import DEFAULTS, arguments
 from benchmark.models.vgpt2 import Model
 from benchmark.schema import GenerationSettings
 
@@ -32,6 +34,27 @@ def make_job(output: Path, examples, **options):
     engine = {key: options.pop(key) for key in list(options) if key in DEFAULTS}
     job = t.make_job(output, examples, **options)
     return dataclasses.replace(job, options={**job.options, **engine})
+
+
+CAPTIONERS = {
+    "r2gen": {"layers": 1, "inner": 32, "heads": 2, "memory_heads": 2},
+    "r2gen-cmn": {"layers": 1, "inner": 32, "heads": 2, "memory": 16, "responses": 4},
+    "show-attend-tell": {"word_width": 32, "attention_width": 16},
+}
+
+
+def train(name: str, output: Path, examples, **options):
+    """Two epochs of any model that has this engine; returns what it says."""
+    if name == "vgpt2":
+        model, job = Model, make_job(output, examples, **{**STEADY, **options})
+    else:
+        model, job = registry.MODELS.load(name), t.make_job(output, examples)
+        small = {key: t.SMALL[key] for key in ("encoder", "image_size", "width", "max_tokens")}
+        values = {**model.PRESETS["tiny"], **small, **CAPTIONERS[name], "encoder_args": {}, "threshold": 1}
+        job = dataclasses.replace(job, options={**values, **STEADY, **options})
+    said: list[str] = []
+    model.train(dataclasses.replace(job, report=said.append))
+    return said
 
 
 def losses(output: Path) -> list[float]:
@@ -58,14 +81,37 @@ def test_full_memory_halves_the_batch_and_keeps_the_step(tmp_path, monkeypatch):
     assert losses(tmp_path / "narrow") == pytest.approx(losses(tmp_path / "roomy"), abs=1e-4)
 
 
-def test_memory_that_does_not_hold_one_study(tmp_path, monkeypatch):
+def test_several_processes_that_run_out_of_memory_halve_the_batch_once(tmp_path):
+    plan = BatchPlan.of(8, 1, 2)
+    for _ in range(plan.processes):
+        with (
+            pytest.raises(OutOfMemory, match="4 studies at a time. Going on with 2"),
+            _training._failures({"batch_size": 8, "accumulation": 1}, plan, tmp_path, halvings=2),
+        ):
+            raise MemoryError
+    assert _training._halvings(tmp_path) == 2
+
+
+@pytest.mark.parametrize("already", [False, True])
+def test_memory_that_does_not_hold_one_study(tmp_path, monkeypatch, already):
     def none(*_: object, **__: object):
         raise MemoryError
 
     monkeypatch.setattr(_vision_gpt2.Encoder, "forward", none)
-    job = make_job(tmp_path / "a", t.make_examples(tmp_path / "images", 2), **{**STEADY, "batch_size": 1})
-    with pytest.raises(UserError, match="gradient_checkpointing"):
-        Model.train(job)
+    examples = t.make_examples(tmp_path / "images", 2)
+    with pytest.raises(UserError, match="a smaller image_size") as error:
+        train("vgpt2", tmp_path / "a", examples, batch_size=1, gradient_checkpointing=already)
+    assert ("gradient_checkpointing" in str(error.value)) == (not already)
+
+
+@pytest.mark.parametrize("name", ["vgpt2", *CAPTIONERS])
+def test_a_batch_without_an_image_counts_for_nothing(tmp_path, name):
+    """Here it is all of a step."""
+    examples = t.make_examples(tmp_path / "images", 4)
+    examples[1].study.views[0].path.write_bytes(b"")
+    said = train(name, tmp_path / "a", examples, batch_size=1)
+    assert sum("1.png is empty" in line for line in said) == 1
+    assert all(0 < loss < 10 for loss in losses(tmp_path / "a"))
 
 
 def test_divergence_keeps_the_last_good_checkpoint_and_says_where(tmp_path, monkeypatch):
@@ -189,13 +235,56 @@ def test_ways_of_computing_give_nearly_the_same(tmp_path, options):
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
-    [({"precision": "fp16"}, "fp16 needs a CUDA GPU"), ({"precision": "half"}, "auto, bf16, fp16 or fp32"),
-     ({"fsdp": True}, "several processes")],
-)  # fmt: skip
-def test_what_cannot_be_is_refused(tmp_path, options, said):
+    ("name", "options", "said"),
+    [
+        ("vgpt2", {"precision": "fp16"}, "fp16 needs a CUDA GPU"),
+        ("vgpt2", {"precision": "half"}, "auto, bf16, fp16 or fp32"),
+        ("vgpt2", {"fsdp": True}, "several processes"),
+        ("vgpt2", {"fsdp": True, "select_by": "cider"}, "set select_by=loss"),
+        ("vgpt2", {"epochs": 0}, "epochs is 0, and must be at least 1"),
+        ("vgpt2", {"save_every": 0}, "save_every is 0, and"),
+        ("vgpt2", {"workers": -1}, "workers is -1, and must be at least 0"),
+        ("vgpt2", {"learning_rate": -1e-3}, "learning_rate is -0.001, and"),
+        ("vgpt2", {"label_smoothing": 2.0}, "label_smoothing is 2.0, and must be from 0 to 1"),
+        ("vgpt2", {"image_size": 0}, "image_size is 0"),
+        ("vgpt2", {"max_tokens": 1}, "max_tokens is 1"),
+        ("vgpt2", {"heads": 5}, "5 heads do not divide the width of 32"),
+        ("vgpt2", {"width": 30, "position_code": True}, "a multiple of 4 channels, not 30"),
+        ("r2gen", {"optimizer": "step-adam", "decay_epochs": 0}, "decay_epochs is 0"),
+        ("r2gen", {"memory_heads": 5}, "5 memory_heads do not divide the width of 32"),
+        ("r2gen-cmn", {"responses": 17}, "17 responses do not come from a memory of 16"),
+        ("show-attend-tell", {"level": 9}, "level is 9, and test_resnet.r160_in1k has maps 0 to 4"),
+        ("show-attend-tell", {"encoder": "dla46_c", "gradient_checkpointing": True}, "No part of this network"),
+    ],
+)
+def test_what_cannot_be_is_refused(tmp_path, name, options, said):
     with pytest.raises(UserError, match=said):
-        Model.train(make_job(tmp_path / "a", t.make_examples(tmp_path / "images", 2), **options))
+        train(name, tmp_path / "a", t.make_examples(tmp_path / "images", 2), **options)
+
+
+def test_weights_are_divided_among_gpus_alone(tmp_path):
+    job, plan = make_job(tmp_path, [], fsdp=True), BatchPlan.of(8, 1, 2)
+    with pytest.raises(UserError, match="fsdp divides a model among the GPUs"):
+        arguments(job, {**DEFAULTS, **job.options}, plan, 8, tmp_path, [])
+
+
+def test_an_odd_width_is_possible_where_a_head_takes_it(tmp_path):
+    train("r2gen", tmp_path, t.make_examples(tmp_path / "images", 2), width=33, heads=3, memory_heads=3, epochs=1)
+
+
+@pytest.mark.parametrize("name", CAPTIONERS)
+def test_an_encoder_is_computed_twice_where_the_rest_cannot_be(tmp_path, name):
+    examples = t.make_examples(tmp_path / "images", 4)
+    for output, twice in (("plain", False), ("twice", True)):
+        train(name, tmp_path / output, examples, gradient_checkpointing=twice, epochs=1)
+    assert losses(tmp_path / "twice") == pytest.approx(losses(tmp_path / "plain"), rel=0.02)
+
+
+def test_rates_fall_in_steps_where_they_are_to(tmp_path):
+    examples = t.make_examples(tmp_path / "images", 4)
+    options = {"optimizer": "step-adam", "learning_rate": 1e-3, "decay": 0.5, "decay_epochs": 1, "epochs": 3}
+    train("r2gen", tmp_path / "a", examples, **options)
+    assert [float(row["learning_rate"]) for row in t.history(tmp_path / "a")] == [5e-4, 2.5e-4, 1.25e-4]
 
 
 def test_several_loader_workers_and_a_stop_in_the_middle_of_an_epoch(tmp_path):

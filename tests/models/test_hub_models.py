@@ -28,6 +28,7 @@ from benchmark.images import Geometry
 from benchmark.models._data import study_pictures
 from benchmark.models._hub import fetch
 from benchmark.models._hub_inputs import prompt_of, square_side
+from benchmark.models._hub_network import TeacherForced
 from benchmark.schema import GenerationSettings
 
 CAPTIONING = ("vit-gpt2", "blip", "git")
@@ -214,6 +215,19 @@ def test_what_was_validated_is_what_is_loaded(hub_folder, make, phantom):
         loss = module["TeacherForced"](model.network, 0.0).eval()(**batch).loss
     rows = [float(row["validation_loss"]) for row in csv.DictReader((folder / "history.csv").open())]
     assert float(loss) == pytest.approx(min(rows), rel=1e-4)
+
+
+@pytest.mark.parametrize("preset", ["full", "lora"])
+def test_weights_that_processes_put_together_are_named_as_one_names_them(preset, hub_folder, make, tmp_path):
+    plugin = registry.MODELS.load("hub-seq2seq")
+    folder = make("hub-seq2seq", preset, hub_folder("vit-gpt2"), **QUICK)
+    model = plugin.load(folder, "cpu")
+    whole = {f"network.{name}": weight for name, weight in model.network.state_dict().items()}
+    for name, weights in (("own", None), ("given", whole)):
+        TeacherForced(model.network, 0.0).save_pretrained(tmp_path / name, state_dict=weights)
+    own, given = (load_file(next((tmp_path / name).glob("*.safetensors"))) for name in ("own", "given"))
+    assert own and own.keys() <= given.keys()
+    assert all(torch.equal(given[name], own[name]) for name in own)
 
 
 # --- what is refused ----------------------------------------------------------------------------------------------

@@ -292,6 +292,7 @@ def test_it_writes_from_the_file_and_from_a_checkpoint_alike(tmp_path, family, w
         (lambda w: w.update({"encoder_decoder.logit.bias": torch.zeros(3)}), r"logit.bias \(3,\) where \(12,\) fits"),
         (lambda w: w.update({"encoder_decoder.model.tgt_embed.1.pe": torch.zeros(1, 9, 16)}), "other positions"),
         (lambda w: w.update({"encoder_decoder.logit.bias": "text"}), "under 'state_dict'"),
+        (lambda w: w.update({7: torch.zeros(1)}), "under 'state_dict'"),
     ],
 )
 def test_weights_that_do_not_fit_are_named_as_in_the_file(tmp_path, family, weights, change, words):

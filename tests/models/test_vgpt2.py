@@ -337,10 +337,13 @@ def test_no_readable_image_or_no_text_is_an_error(tmp_path):
     silent = [Example(e.study, Reference(e.study.study_id, "p")) for e in examples]
     with pytest.raises(UserError, match="findings or an impression"):
         Model.train(dataclasses.replace(job, train=silent))
+    others = make_examples(tmp_path / "others", 1)
     for example in examples:
         example.study.views[0].path.unlink()
     with pytest.raises(UserError, match="No image of the first 4 training studies"):
         Model.train(job)
+    with pytest.raises(UserError, match=r"No image of 2 studies can be read.*0\.png"):
+        Model.train(dataclasses.replace(job, train=others))
 
 
 def copy(checkpoint: Path, to: Path) -> Path:

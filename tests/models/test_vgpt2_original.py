@@ -151,6 +151,7 @@ def renamed(old, new):
         (lambda weights: weights | {"enc.extra": torch.zeros(1)}, r"have unknown enc\.extra\."),
         (lambda w: w | {"enc.proj.weight": torch.zeros(64, 16, 1, 1)}, r"another shape of enc\.proj\.weight \(64, 16"),
         (lambda weights: weights | {"gpt2.note": "x"}, r"no weight among the weights: gpt2\.note"),
+        (lambda weights: weights | {7: torch.zeros(1)}, "no weight among the weights: 7"),
         (lambda w: w | {"module.enc.proj.bias": torch.zeros(WIDTH)}, r"twice, as enc\.proj\.bias and as module"),
         (lambda weights: list(weights), "no dictionary of weights"),
         (lambda weights: {"model": {}}, "no dictionary of weights"),

@@ -140,7 +140,7 @@ def pretrained_encoder(monkeypatch):
         torch.manual_seed(7)
         return create(name, size, False, **shape)
 
-    monkeypatch.setattr(vgpt2, "create_backbone", create_backbone)
+    monkeypatch.setattr(_vision_gpt2, "create_backbone", create_backbone)
     return lambda: create_backbone("test_resnet", 32, True)
 
 
