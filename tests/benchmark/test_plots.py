@@ -77,7 +77,11 @@ def test_names_that_are_formulas_or_markup_are_drawn_as_they_are(tmp_path):
 def test_slices_that_are_kept_back_are_not_drawn(tmp_path):
     entry = aggregates.read(next((ROOT / "results" / "scores" / BOARD).glob("random-train-*.json")))
     section = entry["sections"]["report"]
-    entry["sections"] = {"report": section | aggregates.slices_to_leave([], section["slices"])}
+    slices = {
+        name: {**each, "n_patients_beside": section["n_patients"] - each["n_patients"]}
+        for name, each in section["slices"].items()
+    }
+    entry["sections"] = {"report": section | aggregates.slices_to_leave([], slices)}
     store.write_json(tmp_path / "scores" / BOARD / "x.json", entry)
     write(tmp_path, tmp_path / "out")
     shown = texts(tmp_path / "out" / f"{BOARD}-report-slices-cider.svg")

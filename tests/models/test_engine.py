@@ -86,10 +86,10 @@ def test_several_processes_that_run_out_of_memory_halve_the_batch_once(tmp_path)
     for _ in range(plan.processes):
         with (
             pytest.raises(OutOfMemory, match="4 studies at a time. Going on with 2"),
-            _training._failures({"batch_size": 8, "accumulation": 1}, plan, tmp_path, halvings=2),
+            _training._failures({"batch_size": 8, "accumulation": 1}, plan, tmp_path, halvings=1),
         ):
             raise MemoryError
-    assert _training._halvings(tmp_path) == 2
+    assert _training._halvings(tmp_path) == 1
 
 
 @pytest.mark.parametrize("already", [False, True])
