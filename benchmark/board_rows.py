@@ -88,6 +88,7 @@ def _facts(entry: Mapping[str, Any]) -> Row:
         "views": given.get("views"),
         "uses": ", ".join(given.get("uses", ())),
         "trained_on": trained.get("declared", words),
+        "training_seed": trained.get("seed") if trained.get("options") else None,
         "seconds_per_report": entry["seconds_per_report"],
         "peak_memory_mb": entry.get("peak_memory_mb"),
     }

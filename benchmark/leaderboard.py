@@ -31,11 +31,23 @@ METRICS = (
 )
 LABELS = ("label_f1_macro_14", "label_f1_micro_14")
 
-BEFORE_METRICS = ("rank", "model", "preset", "run_id", "origin", "section", "n", "n_unscored", "n_empty")
+BEFORE_METRICS = (
+    "rank",
+    "model",
+    "preset",
+    "training_seed",
+    "run_id",
+    "origin",
+    "section",
+    "n",
+    "n_unscored",
+    "n_empty",
+)
 AFTER_METRICS = (
     f"{RANKED_BY}_low",
     f"{RANKED_BY}_high",
     "rank_basis",
+    "beats",
     "grounding_gap",
     "grounding_gap_low",
     "grounding_gap_high",
@@ -141,6 +153,7 @@ SHOWN = {
     "rank": "#",
     "model": "model",
     "preset": "preset",
+    "training_seed": "seed",
     "n": "n",
     "bleu_1": "BLEU-1",
     "bleu_4": "BLEU-4",
@@ -149,6 +162,7 @@ SHOWN = {
     "bertscore_f1": "BERTScore",
     "cider": "CIDEr",
     "interval": "95 % interval",
+    "beats": "beats",
     "grounding_gap": "gap",
     "distinct_reports": "distinct",
     "note": "note",
@@ -158,6 +172,7 @@ SHOWN = {
 MODELS = {
     "model": "model",
     "preset": "preset",
+    "training_seed": "seed",
     "origin": "written",
     "views": "views",
     "uses": "besides",
@@ -168,6 +183,7 @@ MODELS = {
 TRUTHS = {
     "model": "model",
     "preset": "preset",
+    "training_seed": "seed",
     **dict(zip(TRUTH, ("found", "side", "lobe", "severity", "invented a report"), strict=True)),
 }
 SEEDS = {
@@ -188,10 +204,11 @@ PER_MODEL = (("models", MODELS, ABOUT_MODELS), ("truth", TRUTHS, ABOUT_TRUTH))
 """Title, columns and explanation of the tables that have one row a model."""
 
 EXPLANATION = (
-    "Ranked by CIDEr, with its 95 % interval over patients. Rows share a place unless every row above it differs from "
-    "every row from it on (paired randomisation of patients, p < 0.05 after Holm's correction); ?: not tested against "
-    "every other row. gap: CIDEr lost when the images are shuffled among the studies. distinct: how many different "
-    "reports were written."
+    "Ranked by CIDEr, with its 95 % interval over patients. A new place begins where every row above differs from "
+    "every row from there on (paired randomisation of patients, p < 0.05 after Holm's correction); beats: how many rows "
+    "one is tested to be better than, also in its own place; ?: not tested against every other row. seed: of training. "
+    "gap: CIDEr lost when the images are shuffled among the studies. distinct: how many different reports were written, "
+    "of all studies, also those that have no reference for a section and are not among its n."
 )
 
 
@@ -207,7 +224,7 @@ def shown_rows(board: Board, section: str) -> list[dict[str, str]]:
 def model_rows(board: Board, columns: Mapping[str, str]) -> list[dict[str, str]]:
     """Rows of a table that has one a model (MODELS, TRUTHS) as text, keyed by heading; none without a value in it."""
     rows = {row["run_id"]: row for row in board.rows}.values()
-    told = [column for column in columns if column not in ("model", "preset")]
+    told = [column for column in columns if column not in ("model", "preset", "training_seed")]
     kept = [row for row in rows if any(row.get(column) not in (None, "") for column in told)]
     return [{heading: _shown(row, column) for column, heading in columns.items()} for row in kept]
 

@@ -1,9 +1,10 @@
 """Rows of a leaderboard to places.
 
-Rows that cannot be told apart share a place. A new place begins where every row above differs from every row from there
-on, by a paired test (`pairs.json`) whose p, after Holm's correction for all tested pairs of the ranked rows, is below
-ALPHA; the rank is 1 plus the number of rows in the places above (the clusters of Koehn, IWSLT 2012). Rows that were not
-tested against one another stand in places of their own unless their values are equal, and `rank_basis` says `untested`.
+A new place begins where every row above differs from every row from there on, by a paired test (`pairs.json`) whose p,
+after Holm's correction for all tested pairs of the ranked rows, is below ALPHA; the rank is 1 plus the number of rows in
+the places above (the clusters of Koehn, IWSLT 2012). So a row in between that differs from neither holds two in one
+place that differ from each other: `beats` counts the rows that one is tested to be better than. Rows that were not tested
+against one another stand in places of their own unless their values are equal, and `rank_basis` says `untested`.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def ranked(rows: Iterable[Row], tests: pairs.Pairs, by: str = RANKED_BY) -> list
 
 
 def _placed(rows: Sequence[Row], tests: pairs.Pairs, by: str) -> list[Row]:
-    """The rows, best first, with `rank` and `rank_basis` (see the head of this file)."""
+    """The rows, best first, with `rank`, `rank_basis` and `beats` (see the head of this file)."""
     p = {}
     for i, j in itertools.combinations(range(len(rows)), 2):
         test = tests.find(group(rows[i]), rows[i]["run_id"], rows[j]["run_id"], by)
@@ -68,7 +69,8 @@ def _placed(rows: Sequence[Row], tests: pairs.Pairs, by: str) -> list[Row]:
         begins = all(apart(i, j) for i in range(k) for j in range(k, len(rows)))
         tested = all((min(i, k), max(i, k)) in p for i in range(len(rows)) if i != k)
         rank = k + 1 if begins else placed[-1]["rank"]
-        placed.append({**row, "rank": rank, "rank_basis": "tested" if tested else "untested"})
+        beats = sum(apart(k, j) for j in range(k + 1, len(rows)) if (k, j) in p)
+        placed.append({**row, "rank": rank, "rank_basis": "tested" if tested else "untested", "beats": beats})
     return placed
 
 

@@ -11,7 +11,7 @@ from benchmark.plots import style
 from benchmark.wording import heading
 
 BELOW = (
-    "95 % intervals, patients resampled. Rows on one ground share a place: they cannot be told apart. ?: not tested "
+    "95 % intervals, patients resampled. Rows on one ground share a place. ?: not tested "
     "against every other row. –, grey: not ranked."
 )
 

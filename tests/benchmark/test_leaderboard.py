@@ -216,6 +216,33 @@ def test_rows_that_cannot_be_told_apart_share_a_place(tmp_path, p, expected):
 
 
 @pytest.mark.parametrize(
+    ("p", "expected"),
+    [
+        ({"ab": 0.3, "ac": 0.001, "bc": 0.3}, [1, 0, 0]),  # all share a place
+        ({"ab": 0.01, "ac": 0.01, "bc": 0.01}, [2, 1, 0]),
+        ({"bc": 0.3, "ac": 0.001}, [1, 0, 0]),
+        ({}, [0, 0, 0]),
+    ],
+    ids=str,
+)
+def test_a_row_beats_those_that_it_was_tested_to_be_better_than(tmp_path, p, expected):
+    put(tmp_path, *(aggregate(model, model, value) for model, value in (("a", 0.9), ("b", 0.8), ("c", 0.7))))
+    put_pairs(tmp_path, p)
+    assert [row["beats"] for row in board(tmp_path).rows] == expected
+
+
+def test_trainings_are_told_apart_by_their_seed(tmp_path):
+    trained = {"dataset": {"name": "phantom", "version": "1"}, "seed": 3, "options": {"epochs": 1}}
+    put(
+        tmp_path,
+        aggregate("a", "1", 0.9, trained_on=trained),
+        aggregate("b", "2", trained_on={**trained, "options": {}}),
+    )
+    text = leaderboard.to_csv(board(tmp_path))
+    assert [row["training_seed"] for row in csv.DictReader(io.StringIO(text))] == ["3", ""]
+
+
+@pytest.mark.parametrize(
     "other", [{"signature": "other"}, {"fingerprint": "f1"}, {"metric": "bleu_4"}], ids=lambda other: next(iter(other))
 )
 def test_tests_of_other_data_scores_or_metrics_do_not_count(tmp_path, other):
