@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import math
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,6 +19,9 @@ from benchmark.errors import UserError, unknown
 from benchmark.novelty import TrainingTexts
 from benchmark.schema import PRECISIONS, SECTIONS, GenerationSettings, Prediction, Reference, Study
 from benchmark.store import RunFolder, exclusive, read_json, write_json, write_text
+
+MOST_BEAMS = 64
+"""Each holds a cache of its own; the literature has 3 to 5."""
 
 
 def choose_device(given: str | None) -> str:
@@ -73,12 +78,45 @@ def find_checkpoint(
     if found is None:
         how = (f" with preset {wanted}" if wanted else "") + (f" and {', '.join(changes)}" if changes else "")
         say_what = " or say with --set what to make one of" if chosen in plugin.ZERO_SHOT else ""
+        command = ["bench", "train", name, "--dataset", dataset.name, "--root", str(dataset.root)]
+        command += ["--preset", wanted] if wanted else []
+        command += [word for change in changes for word in ("--set", change)]
         raise UserError(
             f"No finished checkpoint of {name} trained on {dataset.name}{how}. "
-            f"Run `bench train {name}` first, or name one with --checkpoint{say_what}."
+            f"Run `{shlex.join(command)}` first, or name one with --checkpoint{say_what}."
         )
     say(f"Checkpoint: {found.path} (the newest of {name} for {dataset.name}).")
     return found
+
+
+def check_asked(
+    name: str,
+    plugin: type[Model],
+    results: Path,
+    given: Path | None,
+    preset: str | None,
+    changes: Sequence[str],
+    control: str,
+) -> None:
+    """What can be told of an evaluation before data are opened or made, which may take long. Raises UserError for a
+    preset, a setting or a control that there is not, and where nothing was trained yet.
+    """
+    _check_control(control)
+    training.check_asked(plugin, preset, training.read_settings(changes))
+    if (
+        given is None
+        and not plugin.INSTANT
+        and not plugin.ZERO_SHOT
+        and not training.finished_checkpoints(results, name)
+    ):
+        raise UserError(
+            f"No finished checkpoint of {name}. Run `bench train {name}` first, or name one with --checkpoint."
+        )
+
+
+def _check_control(control: str) -> None:
+    if control not in generate.CONTROLS:
+        raise UserError(f"--control takes {' or '.join(filter(None, generate.CONTROLS))}, not '{control}'.")
 
 
 def named_checkpoint(
@@ -153,8 +191,7 @@ def write_reports(
     device: str | None = None,
 ) -> RunFolder:
     """Generate (or complete, or find) the run of a model on a selection; `words` as in `Model.load_released`."""
-    if control not in generate.CONTROLS:
-        raise UserError(f"--control takes {' or '.join(filter(None, generate.CONTROLS))}, not '{control}'.")
+    _check_control(control)
     plugin: type[Model] = registry.MODELS.load(name)
     if reason := training.misfit(plugin, dataset):
         raise UserError(f"{name} does not fit {dataset.name}: {reason}.")
@@ -353,10 +390,11 @@ def default_settings(**given: Any) -> GenerationSettings:
     wrong = (
         ("--max-new-tokens", settings.max_new_tokens < 1, "at least 1"),
         ("--beams", settings.num_beams < 1, "at least 1"),
-        ("--temperature", settings.temperature <= 0, "above 0"),
+        ("--beams", settings.num_beams > MOST_BEAMS, f"at most {MOST_BEAMS}"),
+        ("--temperature", not 0 < settings.temperature < math.inf, "above 0 and finite"),
         ("--top-k", settings.top_k < 0, "0 (no limit) or more"),
         ("--top-p", not 0 < settings.top_p <= 1, "above 0 and at most 1"),
-        ("--repetition-penalty", settings.repetition_penalty <= 0, "above 0"),
+        ("--repetition-penalty", not 0 < settings.repetition_penalty < math.inf, "above 0 and finite"),
         ("--batch-size", settings.batch_size < 1, "at least 1"),
         ("--precision", settings.precision not in PRECISIONS, ", ".join(PRECISIONS[:-1]) + f" or {PRECISIONS[-1]}"),
     )

@@ -205,10 +205,10 @@ PER_MODEL = (("models", MODELS, ABOUT_MODELS), ("truth", TRUTHS, ABOUT_TRUTH))
 
 EXPLANATION = (
     "Ranked by CIDEr, with its 95 % interval over patients. A new place begins where every row above differs from "
-    "every row from there on (paired randomisation of patients, p < 0.05 after Holm's correction); beats: how many rows "
-    "one is tested to be better than, also in its own place; ?: not tested against every other row. seed: of training. "
-    "gap: CIDEr lost when the images are shuffled among the studies. distinct: how many different reports were written, "
-    "of all studies, also those that have no reference for a section and are not among its n."
+    "every row from there on (paired randomisation of patients, p < 0.05 after Holm's correction); beats: how many "
+    "rows one is tested to be better than, also in its own place; ?: not tested against every other row. seed: of "
+    "training. gap: CIDEr lost when the images are shuffled among the studies. distinct: how many different reports "
+    "were written, of all studies, also those that have no reference for a section and are not among its n."
 )
 
 

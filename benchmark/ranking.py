@@ -1,10 +1,10 @@
 """Rows of a leaderboard to places.
 
 A new place begins where every row above differs from every row from there on, by a paired test (`pairs.json`) whose p,
-after Holm's correction for all tested pairs of the ranked rows, is below ALPHA; the rank is 1 plus the number of rows in
-the places above (the clusters of Koehn, IWSLT 2012). So a row in between that differs from neither holds two in one
-place that differ from each other: `beats` counts the rows that one is tested to be better than. Rows that were not tested
-against one another stand in places of their own unless their values are equal, and `rank_basis` says `untested`.
+after Holm's correction for all tested pairs of the ranked rows, is below ALPHA; the rank is 1 plus the number of rows
+in the places above (the clusters of Koehn, IWSLT 2012). So a row in between that differs from neither holds two in one
+place that differ from each other: `beats` counts the rows that one is tested to be better than. Rows that were not
+tested against one another stand in places of their own unless their values are equal, and `rank_basis` says `untested`.
 """
 
 from __future__ import annotations

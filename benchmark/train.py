@@ -68,6 +68,11 @@ def choose_preset(plugin: type[Model], dataset: Dataset, given: str | None) -> s
 
 def parse_overrides(preset: Mapping[str, Any], settings: list[str]) -> dict[str, Any]:
     """`key=value` strings as values of the preset's own types. Raises UserError for an unknown key or a bad value."""
+    return check_overrides(preset, read_settings(settings))
+
+
+def read_settings(settings: Sequence[str]) -> dict[str, Any]:
+    """`key=value` strings as JSON has the values, else as text. Raises UserError for one without `=`."""
     found: dict[str, Any] = {}
     for setting in settings:
         key, equals, text = setting.partition("=")
@@ -77,7 +82,7 @@ def parse_overrides(preset: Mapping[str, Any], settings: list[str]) -> dict[str,
             found[key] = json.loads(text)
         except json.JSONDecodeError:
             found[key] = text
-    return check_overrides(preset, found)
+    return found
 
 
 def check_overrides(preset: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,6 +91,16 @@ def check_overrides(preset: Mapping[str, Any], values: Mapping[str, Any]) -> dic
         if key not in preset:
             raise unknown("setting", key, preset)
     return {key: _as_type_of(preset[key], value, key) for key, value in values.items()}
+
+
+def check_asked(plugin: type[Model], preset: str | None, values: Mapping[str, Any] = NOTHING) -> None:
+    """Raises UserError for a preset that there is not, and for `values` that no preset has: before data are opened or
+    made, which may take long.
+    """
+    if preset is not None and preset not in plugin.PRESETS:
+        raise unknown("preset", preset, plugin.PRESETS)
+    every = [plugin.PRESETS[preset]] if preset else plugin.PRESETS.values()
+    check_overrides({**plugin.DEFAULTS, **{key: value for one in every for key, value in one.items()}}, values)
 
 
 def all_options(plugin: type[Model], preset: str) -> dict[str, Any]:
@@ -149,7 +164,7 @@ def train(
     if plugin.NEEDS_IMAGES:
         licence.keep_out_of_git(dataset, frozenset({"images"}), results / "cache")
     learns = recipe.preset not in plugin.ZERO_SHOT
-    splits = [dataset.resolve_split(split) for split in (TRAIN_SPLIT, VALIDATION_SPLIT)] if learns else []
+    splits = _splits(dataset) if learns else []
     with exclusive(output, "training") if processes.first() else contextlib.nullcontext():
         train_set, validation_set = (_examples(dataset, split) for split in splits) if learns else ([], [])
         augmented = list(dataset.augmented(splits[0])) if learns else []
@@ -214,6 +229,17 @@ def train(
         processes.wait()
         say(f"Trained {recipe.model} in {duration(seconds)}: {output}")
     return output
+
+
+def _splits(dataset: Dataset) -> list[str]:
+    """Those that a model is made of, by the data set's own names."""
+    here = {*dataset.splits, *(alias for alias, of in dataset.SPLIT_ALIASES.items() if of in dataset.splits)}
+    if absent := [split for split in (TRAIN_SPLIT, VALIDATION_SPLIT) if split not in here]:
+        raise UserError(
+            f"{dataset.name} in {dataset.root} has no {' and no '.join(absent)} split (only "
+            f"{', '.join(dataset.splits)}): models learn from train and are chosen on val. Say which studies these are."
+        )
+    return [dataset.resolve_split(split) for split in (TRAIN_SPLIT, VALIDATION_SPLIT)]
 
 
 def _begin(output: Path, job: dict[str, Any], fresh: bool) -> bool:

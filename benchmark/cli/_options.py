@@ -37,6 +37,9 @@ Processes = Annotated[
     int | None, typer.Option("--nproc", help="Work in so many processes on this machine, each with a GPU of its own.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+TrainingSeed = Annotated[
+    int, typer.Option("--seed", min=0, max=2**32 - 1, help="Seed of training.")  # what numpy takes
+]
 GenerationSeed = Annotated[int, typer.Option("--seed", help="Seed of generation.")]
 Missing = Annotated[
     str, typer.Option("--missing", help="Studies without just one hypothesis: fail, zero (an empty one), skip.")

@@ -26,6 +26,7 @@ from benchmark.cli._options import (
     Processes,
     Protocols,
     Split,
+    TrainingSeed,
     Words,
     check_metrics,
     check_protocols,
@@ -47,7 +48,7 @@ def train(
     source: DataOptions,
     preset: Preset = None,
     changes: Changes = None,
-    seed: Annotated[int, typer.Option("--seed", help="Seed of training.")] = 0,
+    seed: TrainingSeed = 0,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Delete what an earlier training left and begin anew.")
     ] = False,
@@ -72,14 +73,15 @@ def train(
     from benchmark import train as training
 
     plugin, results = MODELS.load(model), config.results_folder()
+    values = training.read_values(settings_file) if settings_file else {}
+    values |= training.read_settings(changes or [])
+    training.check_asked(plugin, preset, values)
+    chosen_device = evaluate.choose_device(device) if plugin.NEEDS_IMAGES else "cpu"
     data = processes.first_before_others(source.open)
     chosen = training.choose_preset(plugin, data, preset)
     say(f"Preset: {chosen} ({'as named' if preset else f'default for {data.name}'}).")
-    options = training.all_options(plugin, chosen)
-    values = training.check_overrides(options, training.read_values(settings_file)) if settings_file else {}
-    values |= training.parse_overrides(options, changes or [])
+    values = training.check_overrides(training.all_options(plugin, chosen), values)
     recipe = training.make_recipe(model, plugin, chosen, data.name, seed, values)
-    chosen_device = evaluate.choose_device(device) if plugin.NEEDS_IMAGES else "cpu"
     if search is None:
         training.train(plugin, recipe, data, results, device=chosen_device, fresh=fresh)
         return
@@ -119,7 +121,9 @@ def evaluate_command(
         return
     from benchmark import evaluate, rescore
 
-    settings, results = decoding.settings(MODELS.load(model)), config.results_folder()
+    plugin, results = MODELS.load(model), config.results_folder()
+    settings = decoding.settings(plugin)
+    evaluate.check_asked(model, plugin, results, checkpoint, preset, changes or [], control)
     data = processes.first_before_others(source.open)
     selection = evaluate.select(data, split, limit)
     options: dict[str, Any] = {"checkpoint": checkpoint, "words": tokenizer, "preset": preset}
@@ -163,7 +167,9 @@ def generate(
         return
     from benchmark import evaluate, loose
 
-    settings, results = decoding.settings(MODELS.load(model)), config.results_folder()
+    plugin, results = MODELS.load(model), config.results_folder()
+    settings = decoding.settings(plugin)
+    evaluate.check_asked(model, plugin, results, checkpoint, preset, changes or [], control)
     options: dict[str, Any] = {"checkpoint": checkpoint, "words": tokenizer, "preset": preset}
     options |= {"changes": changes or [], "seed": seed, "device": device}
     if images is not None:
@@ -196,6 +202,7 @@ def sweep_command(
     What is done already is not done again, and several processes may share one sweep.
     """
     from benchmark import leaderboard as boards
+    from benchmark import train as training
     from benchmark.quickstart import baselines
     from benchmark.sweep import sweep
 
@@ -203,6 +210,9 @@ def sweep_command(
         raise UserError(f"--seeds takes numbers divided by commas, such as 0,1,2, not '{seeds}'.")
     results = config.results_folder()
     names = [each for name in models for each in (baselines() if name == "baselines" else [name])]
+    for plugin in map(MODELS.load, names):
+        if plugin.NEEDS_IMAGES:
+            training.check_asked(plugin, preset, training.read_settings(changes or []))
     found = sweep(
         source.open(),
         list(dict.fromkeys(names)),

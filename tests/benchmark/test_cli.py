@@ -179,10 +179,24 @@ def test_options_that_would_do_nothing(results, phantom, tmp_path):
     fails(results, "train", "vgpt2", "--space", tmp_path / "none.toml", says="--search")
     fails(results, "generate", "vgpt2", "--out", tmp_path / "a.jsonl", says="--images")
     fails(results, "generate", "vgpt2", "--images", tmp_path, "--dataset", "phantom", says="without --dataset")
+    fails(results, "generate", "vgpt2", "--images", tmp_path, "--tokenizer", "nix", says="with --checkpoint")
     (tmp_path / "run.json").write_text("{}")
     fails(results, "score", tmp_path, says="no record of a run: it has no data_options")
     fails(results, "score", tmp_path, "--references", tmp_path / "a.jsonl", says="against its own data set")
     fails(results, "eval", "vgpt2", "--temperature", 0.7, "--beams", 3, says="exclude one another")
+
+
+def test_what_was_mistyped_is_said_before_data_are_made(tmp_path):
+    for arguments, says in (
+        (("train", "vgpt2", "--preset", "nope"), "tiny"), (("train", "vgpt2", "--set", "epoch=1"), "epochs"),
+        (("train", "vgpt2", "--device", "warp"), "warp"), (("train", "vgpt2", "--config", "nix.toml"), "nix.toml"),
+        (("train", "vgpt2", "--seed", "-1"), "seed"), (("eval", "vgpt2"), "bench train vgpt2"),
+        (("eval", "vgpt2", "--control", "foo"), "shuffle"), (("sweep", "vgpt2", "nope"), "Unknown model"),
+        (("sweep", "vgpt2", "--set", "epoch=1"), "epochs"), (("eval", "r2gen", "--beams", 9999), "at most"),
+        (("eval", "vgpt2", "--temperature", "nan"), "above 0"),
+    ):  # fmt: skip
+        fails(tmp_path, *arguments, says=says)
+        assert not (tmp_path / "data").exists()
 
 
 def test_roots(results, tmp_path):
@@ -294,6 +308,28 @@ def test_full_disk(results, phantom, monkeypatch):
     assert os.strerror(errno.EFBIG) in done.stderr
     assert "Traceback" not in done.stderr
     assert call(results, "generate", "random-train", "--dataset", "phantom", "--root", phantom, "--seed", "9")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("number", "path", "says"),
+    [
+        ("ENOSPC", None, "Error: {reason}. Free some space (results go to {results})"),
+        ("EDQUOT", "a", "Error: {reason}: a. Your quota is used up. Free some space (results go to {results})"),
+        ("EPERM", "a", "Error: {reason}: a. Ask for the right to write there"),
+        ("ENOENT", "a", "Error: {reason}: a. Look whether the path is right; for results, BENCH_RESULTS"),
+        ("ENOTDIR", "a", "Error: {reason}: a. A file stands where a folder should"),
+        ("EEXIST", "a", "Error: {reason}: a. A file stands where a folder should"),
+    ],
+)
+def test_what_the_system_refuses_comes_with_what_to_do(number, path, says, call_bench, tmp_path, monkeypatch):
+    code = getattr(errno, number)
+
+    def refuse():
+        raise OSError(code, os.strerror(code), path)
+
+    monkeypatch.setattr(cli, "app", refuse)
+    status, _, err = call_bench(tmp_path, "train")
+    assert status == 1 and err.startswith(says.format(reason=os.strerror(code), results=tmp_path))
 
 
 def test_interrupted_by_ctrl_c(phantom, tmp_path, ctrl_c):

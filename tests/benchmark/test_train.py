@@ -335,6 +335,25 @@ def test_a_checkpoint_that_was_changed_is_refused(tmp_path, damage):
         train.open_checkpoint(output, "scribe")
 
 
+def test_data_without_a_split_to_choose_on_are_said_before_training(tmp_path):
+    data = Data()
+    data.SPLITS = ("train", "test")
+    with pytest.raises(UserError, match=r"data in / has no val split \(only train, test\): models learn from train"):
+        make(tmp_path, data=data)
+    assert Scribe.jobs == []
+
+
+@pytest.mark.parametrize(
+    ("preset", "values", "said"),
+    [("smal", {}, "Did you mean small"), (None, {"epoch": 1}, "epochs"), (None, {"epochs": "many"}, "a value like"),
+     ("large", {"lr": "fast"}, "a value like 0.01")],
+)  # fmt: skip
+def test_what_cannot_be_is_said_without_data(preset, values, said):
+    train.check_asked(Scribe, "large", {"epochs": 3, "flip": True})
+    with pytest.raises(UserError, match=said):
+        train.check_asked(Scribe, preset, values)
+
+
 def redate(output, date):
     card = json.loads((output / "card.json").read_text())
     (output / "card.json").write_text(json.dumps({**card, "date": date}))

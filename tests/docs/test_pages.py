@@ -127,7 +127,7 @@ def test_the_table_of_your_own_data_is_read(snippets, tmp_path, call_bench):
     assert name == "my-data/studies.csv"
     (tmp_path / "my-data" / "images").mkdir(parents=True)
     (tmp_path / name).write_text(content)
-    for number, image in enumerate(("a1", "a2", "a2-side")):
+    for number, image in enumerate(("a1", "a2", "a2-side", "a3")):
         Image.new("L", (24, 32), 40 * number).save(tmp_path / f"my-data/images/{image}.png")
     status, _, err = call_bench(tmp_path / "results", "data", "check", "own", "--root", tmp_path / "my-data")
     assert status == 0, err
