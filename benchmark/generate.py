@@ -126,11 +126,17 @@ def write_predictions(
 def predict(model: Model, batch: Sequence[Study], settings: GenerationSettings, seed: int) -> list[Prediction]:
     """Predictions for one batch, split into sections.
 
-    Raises UserError for a prompt or a precision that the model does not take.
+    Raises UserError for a prompt or a precision that the model does not take, and where it does not give what
+    `Model.generate` promises.
     """
     _check(model, settings)
     began = time.perf_counter()
-    reports = model.generate(batch, settings, [study_seed(seed, study.study_id) for study in batch])
+    reports = list(model.generate(batch, settings, [study_seed(seed, study.study_id) for study in batch]))
+    if len(reports) != len(batch) or not all(isinstance(report, Report) for report in reports):
+        gave = f"{len(reports)} of {', '.join(sorted({type(report).__name__ for report in reports}))}"
+        raise UserError(
+            f"{type(model).__module__}: generate gave {gave} for {len(batch)} studies, not a Report for each."
+        )
     seconds = (time.perf_counter() - began) / len(batch)
     return [_prediction(study, report, seconds) for study, report in zip(batch, reports, strict=True)]
 
