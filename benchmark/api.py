@@ -10,6 +10,7 @@ print(score([report.findings], ["The lungs are clear."]).metrics["bleu_4"].value
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -73,6 +74,8 @@ class LoadedModel:
         `indication` is for models trained with it; others do not look at it.
         """
         images = image if isinstance(image, list | tuple) else [image]
+        if not images:
+            raise UserError("There is no image: give one, or a list of one study's views.")
         files = all(isinstance(each, str | Path) for each in images)
         folder = None if files else tempfile.TemporaryDirectory(prefix="benchmark-")
         place = Path(folder.name if folder else "")
@@ -114,7 +117,10 @@ class LoadedModel:
             "num_beams": num_beams,
             "do_sample": do_sample,
         }
-        settings = evaluate.named_settings(type(self.plugin), decoding, given)
+        try:
+            settings = evaluate.named_settings(type(self.plugin), decoding, given)
+        except UserError as error:
+            raise UserError(_as_parameters(str(error))) from None
         if on_text:
             written = generation.stream(self.plugin, prepared.study, settings, seed, on_text)
         else:
@@ -122,6 +128,12 @@ class LoadedModel:
         if written.error:
             raise UserError(written.error)
         return written
+
+
+def _as_parameters(sentence: str) -> str:
+    """A sentence about options of the command line, with the names that `generate` has for them."""
+    names = {"beams": "num_beams", "sample": "do_sample"}
+    return re.sub(r"--([a-z-]+)", lambda option: names.get(option[1], option[1].replace("-", "_")), sentence)
 
 
 def _file(image: Any, path: Path) -> Path:

@@ -9,19 +9,23 @@ then `bench.toml` in the working folder or `~/.config/cxr-report-bench/bench.tom
     reports_root = "/data/mimic-cxr-reports"
     layout = "jpg"
 
-Whatever else stands in a data set's section is an option of it, as with `--data-option`.
+Whatever else stands in a data set's section is an option of it, as with `--data-option`; a key that means nothing is
+refused, since a mistyped root would leave the commands running on the phantom.
 """
 
 from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmark.errors import UserError
+from benchmark import registry
+from benchmark.errors import UserError, unknown
 
 FILES = (Path("bench.toml"), Path.home() / ".config" / "cxr-report-bench" / "bench.toml")
+ROOTS = ("root", "reports_root")
 
 
 def results_folder() -> Path:
@@ -48,7 +52,7 @@ def data_root(dataset: str, given: Path | None = None, kind: str = "root") -> Pa
 def data_options(dataset: str) -> dict[str, str]:
     """What bench.toml says of a data set besides its roots. Raises UserError for a value that is no string."""
     section = _section(dataset)
-    options = {key: value for key, value in section.items() if key not in ("root", "reports_root")}
+    options = {key: value for key, value in section.items() if key not in ROOTS}
     for key, value in options.items():
         if not isinstance(value, str):
             raise UserError(f"bench.toml: [{dataset}] {key} takes a value in quotes, not {value}.")
@@ -56,10 +60,20 @@ def data_options(dataset: str) -> dict[str, str]:
 
 
 def _section(dataset: str) -> dict[str, Any]:
+    """What the file says of a data set. Raises UserError for a key that is no root and no option of it."""
     section = _file().get(dataset, {})
     if not isinstance(section, dict):
         raise UserError(f"bench.toml: {dataset} is a section, [{dataset}], with root and options, not a value.")
+    if section:
+        _expect(section, [*ROOTS, *registry.DATASETS.load(dataset).OPTIONS], f"key of [{dataset}] in bench.toml")
     return section
+
+
+def _expect(given: Iterable[str], known: Iterable[str], kind: str) -> None:
+    names = list(known)
+    for key in given:
+        if key not in names:
+            raise unknown(kind, key, names)
 
 
 def _path(section: dict[str, Any], key: str) -> str | None:
@@ -70,10 +84,13 @@ def _path(section: dict[str, Any], key: str) -> str | None:
 
 
 def _file() -> dict[str, Any]:
+    """The first of FILES that is there. Raises UserError for a key that is neither `results` nor a data set."""
     for path in FILES:
         if path.is_file():
             try:
-                return tomllib.loads(path.read_text(encoding="utf-8"))
+                found = tomllib.loads(path.read_text(encoding="utf-8"))
             except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
                 raise UserError(f"{path} is not a TOML file: {error}. Put it right or remove it.") from None
+            _expect(found, ["results", *registry.DATASETS.names()], f"key of {path}")
+            return found
     return {}

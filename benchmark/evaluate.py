@@ -63,6 +63,8 @@ def find_checkpoint(
         if changes:
             raise UserError("--checkpoint names a checkpoint, and --set would choose another: give one of the two.")
         return named_checkpoint(name, plugin, given, results, words)
+    if words:
+        raise UserError("--tokenizer is for a file of released weights: name the file with --checkpoint.")
     chosen = training.choose_preset(plugin, dataset, preset)
     values = training.parse_overrides(training.all_options(plugin, chosen), list(changes))
     if plugin.INSTANT or (chosen in plugin.ZERO_SHOT and (preset or changes)):

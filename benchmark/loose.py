@@ -46,6 +46,8 @@ def describe_images(
 
     Raises UserError for a folder without pictures, or where there is no checkpoint.
     """
+    if words and checkpoint is None:
+        raise UserError("--tokenizer is for a file of released weights: name the file with --checkpoint.")
     if not images.is_dir():
         raise UserError(f"No such folder: {images}. --images takes a folder of pictures.")
     files = sorted(path for path in images.iterdir() if path.suffix.lower() in SUFFIXES)

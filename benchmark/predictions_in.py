@@ -24,6 +24,7 @@ PREDICTED = ("model_prediction", "prediction", "hypothesis")
 TEXTS = ("text", "report")
 FINDINGS = ("section_findings", "findings")
 IMPRESSION = ("section_impression", "impression")
+FIELDS = frozenset({*PREDICTED, *TEXTS, *FINDINGS, *IMPRESSION})
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Text:
         if self.text is not None and (not name or self.in_one()):
             return self._divided(name, self.text, joined) if name else self.text
         if self.in_one():
-            raise UserError(f'{self.where}: no text, findings or impression. Write "" for an empty report.')
+            raise _no_text(self.where)
         findings, impression = self.findings or "", self.impression or ""
         return {"findings": findings, "impression": impression}.get(name, joined(findings, impression))
 
@@ -90,6 +91,8 @@ def read(path: Path, references: bool = False) -> Texts:
     text = _predicted if predicted else _reference if references else _given
     found: dict[str, list[Text]] = {}
     for where, given, record in records:
+        if not record.keys() & FIELDS:  # Said whether or not its id is one that is scored.
+            raise _no_text(where)
         found.setdefault(given, []).append(text(where, record))
     if not found:
         raise UserError(f"{path} is empty. Each line needs study_id and text.")
@@ -175,7 +178,7 @@ def _from_table(path: Path, content: str, divider: str) -> tuple[bool, list[Reco
     except csv.Error as error:
         raise UserError(f"{path} is not a table of cells divided by {divider!r}: {error}.") from None
     head = [name.strip().lower() for name in rows[0]] if rows else []
-    if not set(head) & {*PREDICTED, *TEXTS, *FINDINGS, *IMPRESSION}:
+    if not set(head) & FIELDS:
         if all(len(row) <= 1 for row in rows):
             return True, _from_lines(path, [*("".join(row) for row in rows), ""] if rows else [])
         raise UserError(f"{path} has no column of texts: head one {TEXTS[0]}, and one {IDS[0]}.")
@@ -198,6 +201,10 @@ def _id(record: Any, where: str) -> str:
         if given is not None and str(given).strip():
             return str(given).strip()
     raise UserError(f"{where}: no study_id. Each line needs study_id and text.")
+
+
+def _no_text(where: str) -> UserError:
+    return UserError(f'{where}: no text, findings or impression. Write "" for an empty report.')
 
 
 def _predicted(where: str, record: Mapping[str, Any]) -> Text:

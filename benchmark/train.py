@@ -89,7 +89,7 @@ def check_overrides(preset: Mapping[str, Any], values: Mapping[str, Any]) -> dic
     """The values as values of the preset's types. Raises UserError as `parse_overrides`."""
     for key in values:
         if key not in preset:
-            raise unknown("setting", key, preset)
+            raise unknown("setting", key, preset, "`bench models NAME` lists those of a model, `--help` the options.")
     return {key: _as_type_of(preset[key], value, key) for key, value in values.items()}
 
 

@@ -58,4 +58,6 @@ def metric_of(key: str) -> type[Metric]:
     for metric in metrics.values():
         if key in metric.KEYS:
             return metric
-    raise unknown("value", key, ["loss", *(key for metric in metrics.values() for key in metric.KEYS)])
+    keys = ["loss", *(key for metric in metrics.values() for key in metric.KEYS)]
+    few = "Take loss, or a metric's value, such as cider, bleu_4 or rouge_l; `bench metrics` lists the metrics."
+    raise unknown("value of select_by", key, keys, few)

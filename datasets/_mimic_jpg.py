@@ -14,7 +14,7 @@ from benchmark.schema import View
 
 from ._entries import Entry
 from ._mimic_labels import Labels, read_labels
-from ._mimic_layout import Layout, LayoutDataset
+from ._mimic_layout import Counts, Layout, LayoutDataset
 from ._mimic_reports import Reports, some_patients
 from ._mimic_studies import DAMAGE, Row, Rules
 from ._mimic_tables import Tables
@@ -98,3 +98,12 @@ class MimicCXRJPG(LayoutDataset):
     @cached_property
     def form(self) -> Layout:
         return JPG(self.root, self.reports_root)
+
+    @property
+    def layout(self) -> str:
+        return f"{self.VERSION}, laid out as MIMIC-CXR-JPG"
+
+    @property
+    def official(self) -> Counts:
+        """None: MIMIC-CXR's own figures are told of its own releases alone."""
+        return {}

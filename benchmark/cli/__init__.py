@@ -6,7 +6,7 @@ import errno
 import sys
 from typing import NoReturn
 
-from benchmark import memory, processes
+from benchmark import config, memory, processes
 from benchmark.cli import compare, data, demo, fetch, info, label, models, plot, protocols, runs, scores, site, speed
 from benchmark.cli._app import INTERRUPTED, app
 from benchmark.console import say
@@ -49,9 +49,10 @@ def main() -> None:
     except OSError as error:
         if error.errno == errno.EPIPE:
             sys.exit(141)
-        where = f" {error.filename}" if error.filename else ""
+        where = f": {error.filename}" if error.filename else ""
         advice = _ADVICE.get(error.errno or 0, "Nothing was written half.")
-        _fail(UserError(f"{error.strerror or error}:{where}. {advice}"))
+        advice = advice.format(results=config.results_folder().absolute())
+        _fail(UserError(f"{error.strerror or error}{where}. {advice}"))
     except Exception as error:
         if processes.count() == 1:
             raise
@@ -65,9 +66,16 @@ def _fail(error: UserError) -> NoReturn:
     sys.exit(1)
 
 
+_FREE = "Free some space (results go to {results}) and run the same command again; it goes on."
+_RIGHT = "Ask for the right to write there, or name another folder with BENCH_RESULTS."
+_FILE = "A file stands where a folder should: move it, or name another folder with BENCH_RESULTS."
 _ADVICE = {
-    errno.ENOSPC: "Free some disk space and run the same command again; it goes on.",
-    errno.EDQUOT: "Your quota is used up: free some space and run the same command again; it goes on.",
-    errno.EACCES: "Ask for the right to write there, or name another folder with BENCH_RESULTS.",
+    errno.ENOSPC: _FREE,
+    errno.EDQUOT: f"Your quota is used up. {_FREE}",
+    errno.EACCES: _RIGHT,
+    errno.EPERM: _RIGHT,
+    errno.ENOENT: "Look whether the path is right; for results, BENCH_RESULTS names another folder.",
+    errno.ENOTDIR: _FILE,
+    errno.EEXIST: _FILE,
     errno.EROFS: "That disk cannot be written to; name another folder with BENCH_RESULTS.",
 }

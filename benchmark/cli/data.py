@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,7 +12,11 @@ from benchmark import config
 from benchmark.cli._app import data_app, end
 from benchmark.cli._options import AsJson, DataOptions, Split, grouped
 from benchmark.console import say, table
+from benchmark.errors import UserError
 from benchmark.schema import LABEL_VALUES
+
+if TYPE_CHECKING:
+    from benchmark.contracts import Dataset
 
 
 @data_app.command("make")
@@ -66,7 +70,7 @@ def check_data(
     from benchmark.inspection.check import check
     from benchmark.inspection.page import write_page
 
-    data = source.open(name)
+    data = _open(name, source)
     if page is not None:
         kinds = frozenset({"images", "texts"})
         licence.refuse_publication(data, kinds, f"The page {page}", private)
@@ -123,12 +127,19 @@ def export_data(
     from benchmark import licence
     from benchmark.rexrank import write_rexrank
 
-    data = source.open(name)
+    data = _open(name, source)
     licence.refuse_publication(data, frozenset({"texts"}), f"The export {rexrank}", private)
     licence.keep_out_of_git(data, frozenset({"texts"}), rexrank)
     chosen = data.resolve_split(split)
     base = write_rexrank(rexrank, data.studies(chosen), data.references(chosen))
     say(f"Wrote {rexrank} ({len(data.studies(chosen)):,} studies; image paths are relative to {base}).")
+
+
+def _open(name: str, source: DataOptions) -> Dataset:
+    """The data set that stands first; the option that other commands name theirs with may only say it again."""
+    if source.dataset not in (None, name):
+        raise UserError(f"Two data sets are named, {name} and --dataset {source.dataset}: leave out --dataset.")
+    return source.open(name)
 
 
 def _print_check(found: dict[str, Any]) -> None:

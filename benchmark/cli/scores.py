@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import tempfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -61,6 +64,7 @@ def score(
     extra = check_metrics(metric)
     order = rescore.Order(names or ["default"], section, missing, training_texts, context, extra)
     results = config.results_folder()
+    _expect_writable(json_out)
     if keep and not (hypotheses.is_dir() and names):
         raise UserError("--keep is for a run folder and protocols: `bench score RUN --protocol NAME,… --keep`.")
     if hypotheses.is_dir():
@@ -94,6 +98,20 @@ def score(
     end(sum(bool(scored["refused"]) for scored in alone))
 
 
+def _expect_writable(path: Path | None) -> None:
+    """Raises UserError where the numbers could not be written: better before the scoring than after it."""
+    if path is None:
+        return
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise UserError(f"--json {path} cannot be written ({error.strerror}). Name another file.") from None
+
+
 def _write(path: Path | None, content: dict[str, Any]) -> None:
     from benchmark.store import write_json
 
@@ -114,6 +132,7 @@ def leaderboard(
 ) -> None:
     """Make the leaderboards under results/ from the aggregated scores, and show them."""
     from benchmark import leaderboard as boards
+    from benchmark import licence
     from benchmark import published as elsewhere
 
     results = config.results_folder()
@@ -130,6 +149,11 @@ def leaderboard(
     found = boards.write(results)
     others = elsewhere.read(results) if published else []
     if not found and not others:
+        if any(results.glob("runs/*/*/*/*/scores.json")):
+            raise UserError(
+                f"No scores under {results / 'scores'}, though runs in {results / 'runs'} are scored: values of fewer "
+                f"than {licence.MIN_PATIENTS} patients, and of --limit, stay in the run folder (`bench score RUN`)."
+            )
         raise UserError(f"No scores under {results / 'scores'} yet. Run `bench eval MODEL --split val` first.")
     if as_json:
         content = {board.name: board.rows for board in found} | ({"published": others} if published else {})

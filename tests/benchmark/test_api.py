@@ -84,8 +84,12 @@ def test_mistakes_are_said(model, folder, tmp_path):
         model.generate(tmp_path / "missing.png")
     with pytest.raises(UserError, match="a PIL image or a path, not int"):
         model.generate(3)
-    with pytest.raises(UserError, match="temperature must be above 0"):
+    with pytest.raises(UserError, match="^temperature must be above 0"):
         model.generate(folder / "chest.png", temperature=-1.0)
+    with pytest.raises(UserError, match=r"^Sampling \(do_sample, temperature, top_k, top_p\) and num_beams exclude"):
+        model.generate(folder / "chest.png", temperature=0.5, num_beams=2)
+    with pytest.raises(UserError, match="There is no image: give one, or a list"):
+        model.generate([])
     with pytest.raises(UserError, match="Unknown decoding"):
         model.generate(folder / "chest.png", decoding="origin")
     with pytest.raises(UserError, match="No such checkpoint"):

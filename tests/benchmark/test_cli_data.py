@@ -35,6 +35,13 @@ def test_check_of_a_folder_that_holds_something_else(bench, tmp_path):
     assert status == 1 and "Did you mean iu-xray" in err
 
 
+def test_another_data_set_beside_the_one_named_is_refused(bench, phantom, tmp_path):
+    for words in (("check", "own"), ("export", "own", "--rexrank", tmp_path / "out.json")):
+        status, _, err = bench("data", *words, "--dataset", "phantom", "--root", phantom)
+        assert status == 1 and "Two data sets are named, own and --dataset phantom" in err
+    assert bench("data", "check", "phantom", "--dataset", "phantom", "--root", phantom, "--no-decode")[0] == 0
+
+
 def test_show(bench, phantom):
     study = DATASETS.load("phantom")(phantom).studies("test")[0].study_id
     status, out, _ = bench("data", "show", f"s{study}", "--dataset", "phantom", "--root", phantom)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import protocols
+from benchmark import protocols, rescore
 from benchmark.cli._app import FINISHED_WITH_PROBLEMS
 from benchmark.registry import DATASETS
 
@@ -82,6 +82,24 @@ def test_wrong_calls_end_in_one_sentence(bench, files):
     ):
         status, _, err = bench("score", hypotheses, *arguments)
         assert status == 1 and says in err and len(err.strip().splitlines()) == 1
+
+
+def test_a_file_that_cannot_be_written_is_named_before_the_scoring(bench, files, tmp_path, monkeypatch):
+    hypotheses, references = files
+    monkeypatch.setattr(rescore, "score_files", lambda *_: pytest.fail("scored"))
+    for path in (tmp_path, hypotheses / "x.json"):
+        status, _, err = bench("score", hypotheses, "--references", references, "--json", path)
+        assert status == 1 and err.startswith(f"Error: --json {path} cannot be written (")
+
+
+def test_a_board_without_rows_tells_why_where_runs_are_scored(call_bench, tmp_path):
+    status, _, err = call_bench(tmp_path, "leaderboard")
+    assert status == 1 and "Run `bench eval MODEL" in err
+    run = tmp_path / "runs/own/val/most-frequent/0123"
+    run.mkdir(parents=True)
+    (run / "scores.json").write_text("{}")
+    status, _, err = call_bench(tmp_path, "leaderboard")
+    assert status == 1 and "fewer than 10 patients" in err and "bench eval" not in err
 
 
 @pytest.fixture(scope="module")

@@ -111,3 +111,19 @@ def test_what_else_stands_in_a_section_is_an_option(tmp_path):
     (tmp_path / "bench.toml").write_text('mimic-cxr = "/data"\n')
     with pytest.raises(UserError, match="mimic-cxr is a section"):
         config.data_options("mimic-cxr")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ('resutls = "x"', r"key of bench\.toml 'resutls'\. Did you mean results"),
+        ("[mimic-xcr]\nroot = '/a'", "'mimic-xcr'. Did you mean mimic-cxr"),
+        ("[mimic-cxr]\nrot = '/a'", r"key of \[mimic-cxr\] in bench\.toml 'rot'\. Did you mean root"),
+        ("[mimic-cxr]\nlayuot = 'jpg'", "'layuot'. Did you mean layout"),
+    ],
+)
+def test_a_key_that_means_nothing_is_refused(tmp_path, content, says):
+    """Else the commands would run on the phantom without a word."""
+    (tmp_path / "bench.toml").write_text(content)
+    with pytest.raises(UserError, match=says):
+        config.data_root("mimic-cxr")

@@ -139,9 +139,10 @@ def test_other_bad_files(tmp_path):
         read(tmp_path / "a.csv")
     with pytest.raises(UserError, match="No such file"):
         read(tmp_path / "none.csv")
-    (tmp_path / "b.jsonl").write_text('{"study_id": "a", "other": 1}')
-    with pytest.raises(UserError, match="line 1: no text, findings or impression"):
-        read(tmp_path / "b.jsonl")
+    for record in ({"study_id": "a", "other": 1}, {"id": 3}):
+        (tmp_path / "b.jsonl").write_text(json.dumps(record))
+        with pytest.raises(UserError, match="line 1: no text, findings or impression"):  # before ids are matched
+            predictions_in.read(tmp_path / "b.jsonl")
 
 
 @pytest.mark.parametrize("missing", [{"model_prediction": None}, {}], ids=["null", "absent"])

@@ -154,6 +154,10 @@ def test_the_judge_takes_the_section_that_there_is_or_that_a_model_writes():
 def test_values_that_are_unknown_or_not_to_be_had(monkeypatch):
     with pytest.raises(UserError, match="Did you mean cider"):
         validation.ValidationJudge("cidr", examples())
+    with pytest.raises(UserError, match=r"Did you mean bleu_2 or bleu_4 or bleu_3\?$"):  # two metrics have a bleu_2
+        validation.metric_of("bleu2")
+    with pytest.raises(UserError, match=r"'foo'\. Take loss, or .* `bench metrics` lists the metrics\.$"):
+        validation.metric_of("foo")
     metric = validation.metric_of("rouge_l")
 
     def missing(*_: object):

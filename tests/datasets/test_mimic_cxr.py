@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from benchmark import evaluate, opening, registry
+from benchmark.datasets._mimic_jpg import MimicCXRJPG
 from benchmark.errors import UserError
 
 Dataset = registry.DATASETS.load("mimic-cxr")
@@ -115,6 +116,17 @@ def test_a_study_and_its_reference(tree):
     assert reference.labels == {}
     assert data.check() == [] and data.dropped("test") == {}
     assert (data.name, data.MAY_LEAVE) == ("mimic-cxr", frozenset())
+
+
+def test_another_data_set_in_this_layout_has_its_own_version_and_none_of_these_figures(tree):
+    class Ours(MimicCXRJPG):
+        VERSION, LICENCE, MAY_LEAVE = "2026-11", "internal", frozenset()
+        name = "our-hospital"
+
+    tree.study(50000001)
+    assert tree.write().official["test"]["studies"] == 3269
+    ours = Ours(tree.root)
+    assert ours.official == {} and ours.layout == "2026-11, laid out as MIMIC-CXR-JPG"
 
 
 def test_official_splits_and_the_alias(tree):
