@@ -29,20 +29,22 @@ def card(name: str) -> dict[str, Any]:
         "decodings": {key: dict(values) for key, values in plugin.DECODINGS.items()},
         "weights": {preset: list(ids) for preset, ids in plugin.WEIGHTS.items()},
         "parameters_by_preset": dict(plugin.PARAMETERS),
-        "presets": {preset: dict(values) for preset, values in plugin.PRESETS.items()},
+        # A preset's own settings first.
+        "presets": {preset: {**values, **plugin.DEFAULTS, **values} for preset, values in plugin.PRESETS.items()},
     }
 
 
 def _outline(name: str, facts: Mapping[str, Any]) -> dict[str, Any]:
     presets = list(facts["PRESETS"])
+    first = presets[0] if presets else ""
     return {
         "name": name,
         "summary": MODELS.summary(name),
         "paper": facts["PAPER"],
-        "parameters": facts["PARAMETERS"].get(presets[0]),
+        "parameters": facts["PARAMETERS"].get(first),
         "licence": facts["LICENCE"],
         "presets": presets,
-        "needs": _needs(facts, presets[0]),
+        "needs": _needs(facts, first),
         "trains_here": _trains_here(facts, presets),
     }
 
@@ -50,7 +52,7 @@ def _outline(name: str, facts: Mapping[str, Any]) -> dict[str, Any]:
 def _needs(facts: Mapping[str, Any], preset: str) -> list[str]:
     return [
         *(["images"] if facts["NEEDS_IMAGES"] else []),
-        *(["training reports"] if facts["CAN_TRAIN"] else []),
+        *(facts["NEEDS"] if facts["CAN_TRAIN"] else []),
         *(f"hub: {hub_id}" for hub_id in facts["WEIGHTS"].get(preset, ())),
         *(f"package {package}" for package in facts["PACKAGES"]),
     ]

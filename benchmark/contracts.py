@@ -275,6 +275,8 @@ class Model(ABC):
     """How many weights it has by preset, where that does not depend on the training texts."""
     WEIGHTS: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """By preset the hub ids of the weights that training begins with; a preset that is not there needs none."""
+    NEEDS: ClassVar[tuple[str, ...]] = ("training reports",)
+    """In words, what is needed besides images, weights and packages; nothing is where it cannot be trained."""
     PACKAGES: ClassVar[tuple[str, ...]] = ()
     """Import names of the packages that it cannot do without and the project does not install by itself."""
     RELEASED: ClassVar[str] = ""
@@ -332,7 +334,8 @@ class Model(ABC):
         `words` is what the weights do not hold: a tokenizer (folder or hub id) or vocabulary, where it is not the usual
         one. Raises UserError where the file is another's or damaged.
         """
-        raise UserError(f"{path} is a file; {cls.__module__.rpartition('.')[2]} loads checkpoint folders only.")
+        name = cls.__module__.rpartition(".")[2].replace("_", "-")
+        raise UserError(f"{path} is a file; {name} loads checkpoint folders only.")
 
     def save_checkpoint(self, folder: Path) -> None:
         """Write what `load` reads; only models with RELEASED weights need to."""

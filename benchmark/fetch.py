@@ -84,8 +84,8 @@ ANNOTATORS: Mapping[str, tuple[Part, ...]] = {
 def items() -> list[Item]:
     """All that protocols, metrics and models read from the hub."""
     used: dict[Part, list[str]] = {}
-    for model in MODELS.names():
-        for hub_id, files in MODELS.load(model).PRETRAINED.items():
+    for model, plugin in MODELS.each():
+        for hub_id, files in plugin.PRETRAINED.items():
             used.setdefault(Part(hub_id, tuple(files)), []).append(model)
     return for_texts() + [Item(part.hub_id, (part,), tuple(by)) for part, by in used.items()]
 
@@ -93,11 +93,11 @@ def items() -> list[Item]:
 def for_texts() -> list[Item]:
     """What protocols and metrics read; no model is imported."""
     used: dict[str, list[str]] = {}
-    for name in protocols.names():
-        for fetched in protocols.load(name).fetched():
+    for name, protocol in protocols.PROTOCOLS.each():
+        for fetched in protocol().fetched():
             used.setdefault(fetched, []).append(name)
-    for name in METRICS.names():
-        for fetched in METRICS.load(name).FETCH:
+    for name, metric in METRICS.each():
+        for fetched in metric.FETCH:
             used.setdefault(fetched, []).append(name)
     return [Item(name, ANNOTATORS.get(name) or (_encoder(name),), tuple(by)) for name, by in used.items()]
 
@@ -118,5 +118,5 @@ def choose(names: Sequence[str]) -> list[Item]:
 
 def _encoder(hub_id: str) -> Part:
     """An encoder with its weights; of a language model whose tokenizer alone is read, no weights."""
-    tokenizer_alone = any(hub_id == protocols.load(name).NEEDS_MODEL for name in protocols.names())
+    tokenizer_alone = any(hub_id == protocol.NEEDS_MODEL for _, protocol in protocols.PROTOCOLS.each())
     return Part(hub_id, hub.TOKENIZER, () if tokenizer_alone else ENCODER_WEIGHTS)

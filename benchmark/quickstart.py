@@ -30,4 +30,4 @@ def quickstart(results: Path, *, small: bool = False, device: str | None = None)
 
 def baselines() -> list[str]:
     """Models that train in seconds and ignore the images."""
-    return [name for name in registry.MODELS.names() if registry.MODELS.load(name).INSTANT]
+    return [name for name, plugin in registry.MODELS.each() if plugin.INSTANT]

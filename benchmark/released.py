@@ -8,19 +8,24 @@ from pathlib import Path
 from benchmark import provenance
 from benchmark.console import say
 from benchmark.contracts import Model
+from benchmark.errors import UserError
 from benchmark.store import exclusive, write_json
 from benchmark.train import Checkpoint, open_checkpoint
+
+CARD = "card.json"
 
 
 def adopt(plugin: type[Model], name: str, source: Path, results: Path, words: str = "") -> Checkpoint:
     """The checkpoint folder of a file of released weights, made at first use.
 
     From then on it is a checkpoint like any other: safe to load, with the words it needs beside it, known by its hash.
-    `words` as in `Model.load_released`, whose UserErrors are raised.
+    `words` as in `Model.load_released`, whose UserErrors are raised; so is one for a file of such a folder.
     """
+    if (source.parent / CARD).exists():
+        raise UserError(f"{source} is a file of a checkpoint of this benchmark: name its folder, {source.parent}.")
     released = {"file": provenance.file_hash(source), "words": words}
     folder = results / "checkpoints" / name / f"released-{provenance.digest(released)[:12]}"
-    if not (folder / "card.json").exists():
+    if not (folder / CARD).exists():
         model = plugin.load_released(source, "cpu", words)
         with exclusive(folder, "reading released weights"):
             model.save_checkpoint(folder)

@@ -54,7 +54,7 @@ class ValidationJudge:
 
 
 def metric_of(key: str) -> type[Metric]:
-    metrics: dict[str, type[Metric]] = {name: registry.METRICS.load(name) for name in registry.METRICS.names()}
+    metrics: dict[str, type[Metric]] = dict(registry.METRICS.each())
     for metric in metrics.values():
         if key in metric.KEYS:
             return metric

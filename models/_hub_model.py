@@ -31,10 +31,12 @@ from ._hub_network import (
     Parts,
     TeacherForced,
     add_lora,
+    check_weights,
     choose_dtype,
     load_lora,
     open_network,
     open_parts,
+    quantised,
 )
 from ._options import check
 from ._sampling import Listening, SeededSampling
@@ -119,6 +121,7 @@ class HubModel(TrainedModel):
 
     NAME: ClassVar[str]
     ZERO_SHOT = frozenset({"zero-shot"})
+    NEEDS: ClassVar[tuple[str, ...]] = ("a checkpoint: --set hub_id=…", "training reports for lora and full")
 
     def __init__(self, network: Any, parts: Parts, inputs: Inputs, card: Card):
         self.network = network.eval()
@@ -138,8 +141,8 @@ class HubModel(TrainedModel):
         """Write hub.json; with a tuning also train, to adapter_model.safetensors (LoRA, as peft loads it) or
         model.safetensors.
 
-        Raises UserError where the checkpoint is not to be had or is another kind, no report or image can be used, an
-        option has no such value, the disk is too small or training diverges.
+        Raises UserError where the checkpoint is not to be had, damaged or of another kind, no report or image can be
+        used, an option has no such value, the disk is too small or training diverges.
         """
         options = job.options
         if options["tuning"] not in TUNINGS:
@@ -149,13 +152,14 @@ class HubModel(TrainedModel):
         if finished(job.output, weights or CARD):
             job.report(f"{job.output} holds a finished training.")
             return
+        _check(options, job.device)
         source = fetch(options["hub_id"], options["revision"])
         parts = open_parts(source)
         card = _card(cls.NAME, options, source, parts)
         inputs = cls.make_inputs(parts, card)
         job.report(f"{source.name}, revision {source.revision[:15]}, licence: {source.licence or 'not stated'}.")
         if not weights:
-            choose_dtype(card.dtype, job.device)
+            check_weights(source, parts)  # else a broken checkpoint would be the newest, before a good one
             _write(card, job.output)
             return
         torch.manual_seed(job.seed)
@@ -295,12 +299,18 @@ class HubModel(TrainedModel):
         }
 
 
-def _card(name: str, options: Mapping[str, Any], source: Any, parts: Parts) -> Card:
-    """Raises UserError for options that do not go together."""
+def _check(options: Mapping[str, Any], device: str) -> None:
+    """Raises UserError for options that do not go together, or cannot be had on the device."""
     if options["tuning"] == "full" and options["quantisation"]:
         raise UserError("4-bit weights cannot be trained themselves: take --preset lora, or leave quantisation out.")
     if INDICATION in options["prompt"] and not options["indication"]:
         raise UserError(f"The prompt holds {INDICATION}, but indications are off: add --set indication=true.")
+    dtype = choose_dtype(options["dtype"], device)
+    if options["quantisation"]:
+        quantised(options["quantisation"], dtype, device)
+
+
+def _card(name: str, options: Mapping[str, Any], source: Any, parts: Parts) -> Card:
     same = {field.name: options[field.name] for field in dataclasses.fields(Card) if field.name in options}
     return Card(
         **{

@@ -134,12 +134,16 @@ def open_network(
 ) -> Any:
     """The network with its weights, or with those in `folder`, which were trained further.
 
-    Raises UserError where a weight is missing or the files are cut short, and for a quantisation that cannot be had.
+    Raises UserError where a weight is missing or of another shape, or the files are cut short, and for a quantisation
+    that cannot be had.
     """
     where = folder or source.folder
     options: dict[str, Any] = {"dtype": dtype, "local_files_only": True, "output_loading_info": True}
+    options["ignore_mismatched_sizes"] = True  # so that they are listed in `info`
     if quantisation:
-        options |= {"quantization_config": _quantised(quantisation, dtype, device), "device_map": {"": device}}
+        options |= {"quantization_config": quantised(quantisation, dtype, device), "device_map": {"": device}}
+    elif device == "meta":
+        options["device_map"] = device  # no weight stays in memory
     if parts.remote_code and not folder:
         options["trust_remote_code"] = True
     try:
@@ -153,10 +157,29 @@ def open_network(
     # A pooler is made by transformers for encoders of which only the patches are read.
     if missing := [key for key in info["missing_keys"] if "pooler" not in key]:
         raise UserError(f"The weights in {where} do not fit its config.json: they lack {some(missing)}.")
+    if mismatched := sorted(info["mismatched_keys"]):
+        key, *shapes = mismatched[0]
+        found, wanted = (" × ".join(map(str, shape)) for shape in shapes)
+        more = f", and {len(mismatched) - 1} more have another shape" if mismatched[1:] else ""
+        raise UserError(f"The weights in {where} do not fit its config.json: {key} is {found} and not {wanted}{more}.")
     return network if quantisation else network.to(torch.device(device))
 
 
-def _quantised(name: str, dtype: torch.dtype, device: str) -> BitsAndBytesConfig:
+def check_weights(source: Source, parts: Parts) -> None:
+    """Raises UserError as `open_network` would, where headers and shapes can tell: it takes about as long as reading
+    the files once, and no memory.
+    """
+    if getattr(parts.config, "quantization_config", None):
+        return  # packed weights have shapes of their own, and some kinds need a GPU
+    try:
+        open_network(source, parts, device="meta", dtype=torch.float32, quantisation="")
+    except UserError as error:
+        if not isinstance(error.__cause__, NotImplementedError):  # an operation that needs the values
+            raise
+
+
+def quantised(name: str, dtype: torch.dtype, device: str) -> BitsAndBytesConfig:
+    """Raises UserError for an unknown name, or where it cannot be had."""
     if name != "4bit":
         raise unknown("quantisation", name, ["4bit"])
     if importlib.util.find_spec("bitsandbytes") is None:

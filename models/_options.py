@@ -40,11 +40,11 @@ DEFAULTS: Mapping[str, Any] = {
 
 AT_LEAST_ONE = (
     "epochs batch_size accumulation save_every decay_epochs vocabulary layers width inner heads word_width "
-    "attention_width slots memory_heads memory responses"
+    "views attention_width slots memory_heads memory responses"
 ).split()
 NOT_NEGATIVE = (
     "workers patience learning_rate encoder_learning_rate decay weight_decay clip initializer_range word_loss "
-    "doubly_stochastic degrees lora_rank"
+    "doubly_stochastic degrees lora_rank image_size"
 ).split()
 SHARES = "warmup label_smoothing dropout feature_dropout lora_dropout shift scale contrast".split()
 RANGES: Mapping[str, tuple[float, float]] = {

@@ -11,6 +11,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from benchmark.errors import UserError
 
+from ._vision_gpt2 import ask_hub
+
 END = "<|endoftext|>"
 """GPT-2's only special token: it begins and ends a text, and fills up a batch."""
 
@@ -33,6 +35,7 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenize
 def pretrained_tokenizer(name: str) -> PreTrainedTokenizerFast:
     """GPT-2's tokenizer from a hub id or a folder. Raises UserError where it is not to be had."""
     try:
+        ask_hub(name)
         tokenizer: Any = AutoTokenizer.from_pretrained(name, pad_token=END)
         return tokenizer
     except (OSError, ValueError) as error:

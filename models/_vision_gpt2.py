@@ -16,6 +16,7 @@ from typing import Any
 import timm
 import torch
 import torch.nn.functional as F
+from huggingface_hub import snapshot_download, try_to_load_from_cache
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import GenerationMixin, GPT2Config, GPT2LMHeadModel, PreTrainedModel
@@ -312,6 +313,8 @@ def create_backbone(name: str, image_size: int, pretrained: bool, **shape: Any) 
     about: Any = None if ":" in name else timm.get_pretrained_cfg(name)
     size: dict[str, Any] = {"img_size": image_size} if about and about.fixed_input_size else {}
     try:
+        if pretrained and about and about.hf_hub_id:
+            ask_hub(about.hf_hub_id)
         return timm.create_model(name, pretrained=pretrained, num_classes=0, global_pool="", **size, **shape)
     except (OSError, RuntimeError, ValueError, TypeError) as error:
         if not pretrained:
@@ -319,7 +322,7 @@ def create_backbone(name: str, image_size: int, pretrained: bool, **shape: Any) 
                 f"timm cannot make '{name}' for images of {image_size} pixels: {first_line(error)}"
             ) from error
         hub_id = about.hf_hub_id if about and about.hf_hub_id else name
-        raise _not_at_hand(f"encoder {name}", hub_id, error) from error
+        raise _not_at_hand(f"encoder {name}", hub_id, "--set encoder_pretrained=false", error) from error
 
 
 def take_pretrained(backbone: Any, config: PictureConfig) -> None:
@@ -335,12 +338,13 @@ def take_pretrained(backbone: Any, config: PictureConfig) -> None:
 def pretrained_gpt2(name: str) -> GPT2LMHeadModel:
     """GPT-2 with fresh cross-attention, from a hub id or a folder. Raises UserError where it is not to be had."""
     try:
+        ask_hub(name)
         with quiet():
             loaded: Any = GPT2LMHeadModel.from_pretrained(
                 name, add_cross_attention=True, dtype=torch.float32, output_loading_info=True
             )
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
-        raise _not_at_hand(f"decoder {name}", name, error) from error
+        raise _not_at_hand(f"decoder {name}", name, "--set decoder=FOLDER", error) from error
     model, info = loaded
     missing = [key for key in info["missing_keys"] if "crossattention" not in key and "ln_cross_attn" not in key]
     if missing:
@@ -348,11 +352,21 @@ def pretrained_gpt2(name: str) -> GPT2LMHeadModel:
     return model
 
 
-def _not_at_hand(what: str, hub_id: str, error: Exception) -> UserError:
+def ask_hub(hub_id: str) -> None:
+    """Raises OSError or ValueError at once where the hub is out of reach and nothing of this id, or folder, is here:
+    timm and transformers would ask again and again, for most of a minute and aloud.
+    """
+    files = ("config.json", "model.safetensors", "pytorch_model.bin")  # timm fetches no configuration
+    if Path(hub_id).is_dir() or any(isinstance(try_to_load_from_cache(hub_id, file), str) for file in files):
+        return
+    snapshot_download(hub_id, allow_patterns=["config.json"])
+
+
+def _not_at_hand(what: str, hub_id: str, instead: str, error: Exception) -> UserError:
     return UserError(
         f"The pretrained {what} is not on this machine and could not be fetched: run `hf download {hub_id}` on a "
-        "machine with a network, copy its cache folder here, and set HF_HOME to it and HF_HUB_OFFLINE=1; or train "
-        f"from scratch with `--preset tiny`. ({first_line(error)})"
+        "machine with a network (`bench fetch` lists what the presets read), copy its cache folder here, and set "
+        f"HF_HOME to it and HF_HUB_OFFLINE=1; or take another preset, or {instead}. ({first_line(error)})"
     )
 
 

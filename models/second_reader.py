@@ -16,6 +16,7 @@ class Model(TextBaseline):
     KIND = "second-reader"
     CONTENT = dict
     NOTE = "ceiling: a second reader of the same images"
+    NEEDS = ("second readings",)
 
     @classmethod
     def skip(cls, dataset: Dataset) -> str:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import registry
-from benchmark.errors import UserError
+from benchmark import cards, fetch, registry
+from benchmark.errors import UserError, unknown
 from benchmark.registry import Registry
 
 ROOT = Path(__file__).parents[2]
@@ -43,8 +43,8 @@ MAY_IMPORT = {
     "sections": "_mimic_sections _headings",
     "contracts": RECORDS,
     "plugin_source": "",
-    "registry": "errors plugin_source",
-    "config": "errors",
+    "registry": "errors plugin_source console",
+    "config": "errors registry",
     "_dicom": "errors",
     "images": "errors _dicom",
     "java": "contracts errors",
@@ -365,7 +365,7 @@ def test_summaries_are_read_without_importing(plugins):
     assert things.names() == ["explosive"]
     assert things.summary("explosive") == "Never imported."
     assert "invented_plugins.explosive" not in sys.modules
-    with pytest.raises(RuntimeError, match="imported"):
+    with pytest.raises(UserError, match=r"explosive\.py, line 3: RuntimeError: imported\.$"):
         things.load("explosive")
 
 
@@ -376,6 +376,52 @@ def test_a_file_that_is_no_python_does_not_hide_the_others(plugins):
     assert things.names() == ["torn", "whole"]
     assert "line 3" in things.summary("torn")
     assert things.summary("whole") == "Whole."
+
+
+BROKEN = {
+    "import": (
+        "import nosuchpackage\n",
+        r"import\.py, line 1: ModuleNotFoundError: No module named 'nosuchpackage'\.$",
+    ),
+    "syntax": ("class Model(\n", r"syntax\.py: SyntaxError: .*line 1"),
+    "latin": (b"NAME = 'caf\xe9'\n", r"latin\.py: SyntaxError"),
+    "foreign": (
+        "class Model:\n    pass\n",
+        r"foreign\.py is no model: it does not derive from benchmark\.contracts\.Model",
+    ),
+    "function": ("def Model():\n    pass\n", "it does not derive from"),
+    "abstract": ("{contract}    PRESETS = {{'a': {{}}}}\n", "it lacks generate, load, train"),
+    "presets": ("{whole}    PRESETS = {{}}\n", "its PRESETS are empty"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_file_is_named_and_does_not_stand_in_the_others_way(name, plugins, capsys, monkeypatch):
+    _, folder = plugins
+    models = Registry("model", "invented_plugins", "Model", "benchmark.contracts")
+    contract = "from benchmark import contracts\nclass Model(contracts.Model):\n"
+    whole = f"{contract}    train = load = classmethod(print)\n    generate = print\n"
+    content, sentence = BROKEN[name]
+    if isinstance(content, str):
+        content = content.format(contract=contract, whole=whole).encode()
+    (folder / f"{name}.py").write_bytes(content)
+    (folder / "whole.py").write_text(whole)
+    with pytest.raises(UserError, match=sentence) as error:
+        models.load(name)
+    assert "\n" not in str(error.value)
+    assert models.summary(name) == "" or "cannot be read" in models.summary(name)
+    assert [each for each, _ in (*models.each(), *models.each())] == ["whole", "whole"]
+    assert capsys.readouterr().err == f"Passed over: {error.value}\n"
+    monkeypatch.setattr(cards, "MODELS", models)
+    assert cards.outline(name)["name"] == name
+
+
+def test_what_can_be_fetched_is_listed_beside_a_broken_model(plugins, monkeypatch, capsys):
+    _, folder = plugins
+    (folder / "broken.py").write_text("import nosuchpackage\n")
+    monkeypatch.setattr(fetch, "MODELS", Registry("model", "invented_plugins", "Model", "benchmark.contracts"))
+    assert fetch.items() == fetch.for_texts()
+    assert "broken.py, line 1: ModuleNotFoundError" in capsys.readouterr().err
 
 
 def test_an_unknown_name_is_answered_with_the_near_ones(plugins):
@@ -389,6 +435,9 @@ def test_an_unknown_name_is_answered_with_the_near_ones(plugins):
         things.load("zzz")
     with pytest.raises(UserError, match="Unknown thing"):
         things.load("_helper")
+    # What is no slip of the finger gets no guess, and no list where there is another way to see the names.
+    for far, known in (("device", ["decoder", "views"]), ("nope", ["compile"])):
+        assert str(unknown("setting", far, known, "See x.")) == f"Unknown setting '{far}'. See x."
 
 
 def test_a_file_without_the_class_is_said_to_be_none(plugins):

@@ -7,6 +7,7 @@ import pytest
 from benchmark import cards, contracts
 from benchmark.plugin_source import class_variables
 from benchmark.registry import MODELS
+from benchmark.train import all_options
 
 PLUGIN = '''
 """A model."""
@@ -59,6 +60,8 @@ def test_what_the_list_reads_is_what_the_model_says(name):
     outline, card = cards.outline(name), cards.card(name)
     assert outline == {key: card[key] for key in outline} | {"presets": list(card["presets"])}
     assert json.loads(json.dumps(card)) == card
+    plugin = MODELS.load(name)
+    assert card["presets"] == {preset: all_options(plugin, preset) for preset in plugin.PRESETS}
     assert card["summary"] and card["licence"] and card["presets"] and card["trains_here"]
 
 
@@ -71,6 +74,13 @@ def test_vgpt2_names_what_it_needs(tmp_path, monkeypatch):
     for hub_id in ("gpt2", "timm/densenet121.ra_in1k"):
         (tmp_path / f"models--{hub_id.replace('/', '--')}" / "snapshots" / "abc" / "x").mkdir(parents=True)
     assert cards.outline("vgpt2")["trains_here"].startswith("paper, frozen, lora, tiny now")
+
+
+def test_a_hub_model_names_the_checkpoint_and_asks_no_training_reports_of_its_first_preset():
+    for name in ("hub-vlm", "hub-seq2seq"):
+        assert cards.outline(name)["needs"] == [
+            "images", "a checkpoint: --set hub_id=…", "training reports for lora and full"
+        ]  # fmt: skip
 
 
 def test_what_cannot_be_trained_here_says_why():

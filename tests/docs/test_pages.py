@@ -122,6 +122,16 @@ def test_snippets_are_sound(page, snippets):
         tomllib.loads(code)
 
 
+def test_the_model_of_the_page_can_move_into_a_package(snippets):
+    page = (DOCS / "own-model.md").read_text("utf-8")
+    full, near = re.search(r"`(from benchmark\.models.*?)` in place\s+of `(.*?)`", page).groups()
+    (code,) = (code for name, code in snippets(DOCS / "own-model.md", "python") if name == "models/brightness.py")
+    assert near in code
+    module = {"__name__": "their_package.my_model", "__package__": "their_package"}
+    exec(code.replace(near, full), module)
+    assert module["Model"].PRESETS
+
+
 def test_the_table_of_your_own_data_is_read(snippets, tmp_path, call_bench):
     ((name, content),) = snippets(DOCS / "own-data.md", "csv")
     assert name == "my-data/studies.csv"

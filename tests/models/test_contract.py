@@ -306,6 +306,14 @@ def test_a_folder_that_is_no_checkpoint_is_refused(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_a_file_is_refused_under_the_model_s_own_name(name, tmp_path):
+    plugin = registry.MODELS.load(name)
+    if not plugin.RELEASED:
+        with pytest.raises(UserError, match=f"is a file; {name} loads checkpoint folders only"):
+            plugin.load_released(tmp_path / "file", "cpu")
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_the_checkpoint_of_another_model_is_refused(name, checkpoint):
     other = next(each for each in ("most-frequent", "random-train") if each != name)
     with pytest.raises(UserError):

@@ -28,7 +28,7 @@ from benchmark.images import Geometry
 from benchmark.models._data import study_pictures
 from benchmark.models._hub import fetch
 from benchmark.models._hub_inputs import prompt_of, square_side
-from benchmark.models._hub_network import TeacherForced
+from benchmark.models._hub_network import TeacherForced, open_network, open_parts
 from benchmark.schema import GenerationSettings
 
 CAPTIONING = ("vit-gpt2", "blip", "git")
@@ -242,23 +242,31 @@ def test_weights_that_processes_put_together_are_named_as_one_names_them(preset,
         ("hub-vlm", "llava", {"prompt": "For {indication}"}, "add --set indication=true"),
         ("hub-vlm", "llava", {"tuning": "some"}, "Unknown tuning 'some'"),
         ("hub-vlm", "llava", {"dtype": "float12"}, "Unknown dtype 'float12'"),
+        ("hub-vlm", "llava", {"quantisation": "3bit"}, "Unknown quantisation '3bit'"),
+        ("hub-vlm", "llava", {"views": 0}, "views is 0, and must be at least 1"),
+        ("hub-vlm", "llava", {"image_size": -4}, "image_size is -4, and must be at least 0"),
     ],
 )
-def test_what_does_not_go_together(name, kind, options, sentence, hub_folder, make):
+def test_what_does_not_go_together(name, kind, options, sentence, hub_folder, make, tmp_path):
     with pytest.raises(UserError, match=sentence):
         make(name, "zero-shot", hub_folder(kind), **options)
+    assert not list(tmp_path.rglob("hub.json"))
 
 
 def test_four_bits_where_they_cannot_be_had(hub_folder, make, monkeypatch):
     from benchmark.models import _hub_network
 
-    folder = make("hub-vlm", "zero-shot", hub_folder("llava"), quantisation="4bit")
+    folder = make("hub-vlm", "zero-shot", hub_folder("llava"))
+    card = json.loads((folder / "hub.json").read_text())
+    (folder / "hub.json").write_text(json.dumps({**card, "quantisation": "4bit"}))
     find = _hub_network.importlib.util.find_spec
     monkeypatch.setattr(
         _hub_network.importlib.util, "find_spec", lambda name: None if name == "bitsandbytes" else find(name)
     )
     with pytest.raises(UserError, match="4-bit weights need bitsandbytes"):
         registry.MODELS.load("hub-vlm").load(folder, "cpu")
+    with pytest.raises(UserError, match="4-bit weights need bitsandbytes"):
+        make("hub-vlm", "zero-shot", hub_folder("llava"), quantisation="4bit")
     with pytest.raises(UserError, match="take --preset lora"):
         make("hub-vlm", "full", hub_folder("llava"), quantisation="4bit")
 
@@ -275,23 +283,38 @@ def damaged(hub_folder, tmp_path, kind="llava"):
         ("model.safetensors", "weights .* damaged, cut short or not there"),
     ],
 )
-def test_files_cut_short_are_named(file, sentence, hub_folder, make, tmp_path, phantom):
+def test_files_cut_short_are_named(file, sentence, hub_folder, make, tmp_path):
     copy = damaged(hub_folder, tmp_path)
     content = (copy / file).read_bytes()
     (copy / file).write_bytes(content[: len(content) // 2])
     with pytest.raises(UserError, match=sentence) as error:
-        write("hub-vlm", make("hub-vlm", "zero-shot", copy), phantom.studies("test"))
+        make("hub-vlm", "zero-shot", copy)
     assert str(copy) in str(error.value) and "\n" not in str(error.value)
+    assert not list(tmp_path.rglob("hub.json"))
 
 
-def test_weights_that_lack_a_tensor_are_refused(hub_folder, make, tmp_path, phantom):
+def test_weights_of_another_shape_are_refused_before_and_when_they_are_loaded(hub_folder, make, tmp_path):
+    copy = damaged(hub_folder, tmp_path, "git")
+    weights = load_file(copy / "model.safetensors")
+    (key,) = (key for key in weights if key.endswith("word_embeddings.weight"))
+    good = " × ".join(map(str, weights[key].shape))
+    save_file({**weights, key: torch.zeros(3, 5)}, copy / "model.safetensors", metadata={"format": "pt"})
+    source, sentence = fetch(str(copy), ""), rf"{key} is 3 × 5 and not {good}\.$"
+    with pytest.raises(UserError, match=sentence):
+        make("hub-seq2seq", "zero-shot", copy)
+    with pytest.raises(UserError, match=sentence):
+        open_network(source, open_parts(source), device="cpu", dtype=torch.float32, quantisation="")
+    assert not list(tmp_path.rglob("hub.json"))
+
+
+def test_weights_that_lack_a_tensor_are_refused(hub_folder, make, tmp_path):
     copy = damaged(hub_folder, tmp_path)
     weights = load_file(copy / "model.safetensors")
     lost = weights.pop(next(key for key in weights if "q_proj" in key and "language" in key))
     save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
     assert lost.numel()
     with pytest.raises(UserError, match=r"they lack .*q_proj"):
-        write("hub-vlm", make("hub-vlm", "zero-shot", copy), phantom.studies("test"))
+        make("hub-vlm", "zero-shot", copy)
 
 
 def test_a_checkpoint_of_text_alone_is_refused(make, tmp_path):

@@ -16,6 +16,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from benchmark.errors import UserError
 from benchmark.models.vgpt2 import Model, from_original
+from benchmark.released import adopt
 
 WORDS, WIDTH = 300, 128
 
@@ -254,3 +255,9 @@ def test_a_tokenizer_that_is_not_here_or_too_large(saved, tokenizer, tmp_path):
     tokenizer.save_pretrained(tmp_path / "large")
     with pytest.raises(UserError, match="more tokens than the model"):
         Model.load_released(path, "cpu", str(tmp_path / "large"))
+
+
+def test_a_file_of_a_checkpoint_of_this_benchmark_is_answered_with_its_folder(tmp_path):
+    (tmp_path / "card.json").write_text("{}")
+    with pytest.raises(UserError, match=rf"name its folder, {tmp_path}\.$"):
+        adopt(Model, "vgpt2", tmp_path / "model.safetensors", tmp_path / "results")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import huggingface_hub
 import numpy as np
 import pytest
 import timm
@@ -18,7 +19,7 @@ from benchmark.errors import UserError
 from benchmark.models import _vision_gpt2, vgpt2
 from benchmark.models._text import indication_text
 from benchmark.models._tokenizer import beginning, encode, train_tokenizer
-from benchmark.models._vision_gpt2 import VisionGPT2, VisionGPT2Config
+from benchmark.models._vision_gpt2 import VisionGPT2, VisionGPT2Config, create_backbone, pretrained_gpt2
 from benchmark.models.vgpt2 import Model
 from benchmark.schema import GenerationSettings, Reference, Study, View
 
@@ -82,6 +83,18 @@ def test_sizes_and_weights_are_what_the_network_has(preset):
 def test_every_preset_that_begins_with_weights_names_them():
     begin = {name for name, options in Model.PRESETS.items() if options["decoder"] or options["encoder_pretrained"]}
     assert set(Model.WEIGHTS) == set(Model.PARAMETERS) == begin
+
+
+@pytest.mark.parametrize("make", [lambda: create_backbone("densenet121", 64, True), lambda: pretrained_gpt2("gpt2")])
+def test_weights_out_of_reach_are_said_to_be_so_at_once(make, tmp_path, monkeypatch):
+    """Without asking timm and transformers, which would try for a minute."""
+    asked = []
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(timm, "create_model", lambda *args, **kwargs: asked.append("timm"))
+    monkeypatch.setattr(GPT2LMHeadModel, "from_pretrained", lambda *args, **kwargs: asked.append("transformers"))
+    with pytest.raises(UserError, match=r"could not be fetched: run `hf download .*or take another preset, or --set"):
+        make()
+    assert not asked
 
 
 # --- encoders ---------------------------------------------------------------------------------------------------

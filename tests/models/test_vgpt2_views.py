@@ -125,5 +125,5 @@ def test_more_views_need_no_more_parameters(trained):
 
 
 def test_no_view_is_refused(tmp_path):
-    with pytest.raises(UserError, match="at least one"):
+    with pytest.raises(UserError, match="views is 0, and must be at least 1"):
         Model.train(job(tmp_path / "out", [Example(Study("s", "p", "train"), Reference("s", "p", "Text."))], views=0))
