@@ -11,7 +11,7 @@ from benchmark import evaluate, generate, processes, registry
 from benchmark import train as training
 from benchmark.console import progress, say
 from benchmark.contracts import Model
-from benchmark.errors import UserError, unknown
+from benchmark.errors import UserError
 from benchmark.schema import GenerationSettings, Prediction, Study, View, to_dict
 from benchmark.store import write_text
 
@@ -59,8 +59,8 @@ def describe_images(
     if checkpoint is not None:
         found = evaluate.named_checkpoint(name, plugin, checkpoint, results, words)
     else:
-        if preset is not None and preset not in plugin.PRESETS:
-            raise unknown("preset", preset, plugin.PRESETS)
+        if preset is not None:
+            training.expect_preset(plugin, preset)
         options = training.all_options(plugin, preset or next(iter(plugin.PRESETS)))
         values = training.parse_overrides(options, list(changes))
         newest = training.newest_checkpoint(results, name, None, preset, values)

@@ -61,9 +61,14 @@ def misfit(plugin: type[Model], dataset: Dataset) -> str:
 def choose_preset(plugin: type[Model], dataset: Dataset, given: str | None) -> str:
     """The preset named, or the one that fits the data set. Raises UserError for an unknown one."""
     preset = given or plugin.default_preset(dataset)
+    expect_preset(plugin, preset)
+    return preset
+
+
+def expect_preset(plugin: type[Model], preset: str) -> None:
+    """Raises UserError for an unknown one."""
     if preset not in plugin.PRESETS:
         raise unknown("preset", preset, plugin.PRESETS)
-    return preset
 
 
 def parse_overrides(preset: Mapping[str, Any], settings: list[str]) -> dict[str, Any]:
@@ -97,8 +102,8 @@ def check_asked(plugin: type[Model], preset: str | None, values: Mapping[str, An
     """Raises UserError for a preset that there is not, and for `values` that no preset has: before data are opened or
     made, which may take long.
     """
-    if preset is not None and preset not in plugin.PRESETS:
-        raise unknown("preset", preset, plugin.PRESETS)
+    if preset is not None:
+        expect_preset(plugin, preset)
     every = [plugin.PRESETS[preset]] if preset else plugin.PRESETS.values()
     check_overrides({**plugin.DEFAULTS, **{key: value for one in every for key, value in one.items()}}, values)
 

@@ -80,8 +80,3 @@ TINY: Mapping[str, Any] = {
 }
 """From scratch in minutes on a laptop's processor. Not the papers': the encoder, both sections at once, and, as in
 vgpt2's `tiny`, a position code and a loss that teaches the encoder the report's words."""
-
-
-def timm_files(weights: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-    """A model's PRETRAINED where all of its WEIGHTS are timm's."""
-    return {hub_id: ("config.json", "model.safetensors") for hub_ids in weights.values() for hub_id in hub_ids}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ._pretrained_files import files
+
 # The original's recipe. `decoder` names a GPT-2 (hub id or folder), which then sets layers, width, heads, vocabulary.
 PAPER: Mapping[str, Any] = {
     "encoder": "densenet121",
@@ -112,11 +114,4 @@ WEIGHTS: Mapping[str, tuple[str, ...]] = {
     "lora": ("gpt2", "timm/densenet121.ra_in1k"),
 }
 
-_FILES = {
-    "timm": ("config.json", "model.safetensors"),
-    "gpt2": ("*.json", "merges.txt", "model.safetensors"),
-}
-
-PRETRAINED: Mapping[str, tuple[str, ...]] = {
-    hub_id: _FILES["timm" if hub_id.startswith("timm/") else "gpt2"] for ids in WEIGHTS.values() for hub_id in ids
-}
+PRETRAINED: Mapping[str, tuple[str, ...]] = files(WEIGHTS)

@@ -22,12 +22,12 @@ from benchmark.contracts import Dataset, TrainingJob
 from benchmark.errors import UserError, unknown
 from benchmark.schema import GenerationSettings, Report, Study
 
-from ._captioner_presets import timm_files
 from ._checkpoints import finished
 from ._data import Pictures, study_pictures
 from ._examples import open_images, with_text
 from ._history import write_atomically
 from ._image_encoder import ENCODING, POOLS, ImageEncoder, make_encoder
+from ._pretrained_files import files
 from ._retrieval import DISTANCES, Index, choose_search, medoid
 from ._text import report_text
 from ._vision_gpt2 import first_line
@@ -52,7 +52,7 @@ class Model(contracts.Model):
     NOTE = "retrieval: repeats training reports"
     LICENCE = "MIT; weights of timm's DenseNet-121: Apache-2.0"
     WEIGHTS: ClassVar[Mapping[str, tuple[str, ...]]] = {"imagenet": ("timm/densenet121.ra_in1k",)}
-    PRETRAINED: ClassVar[Mapping[str, tuple[str, ...]]] = timm_files(WEIGHTS)
+    PRETRAINED: ClassVar[Mapping[str, tuple[str, ...]]] = files(WEIGHTS)
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "trained": {
             "encoder": "checkpoint:vgpt2",

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from . import _r2gen_released as released
-from ._captioner_presets import IU, R2GEN, R2GEN_WEIGHTS, TINY, timm_files
+from ._captioner_presets import IU, R2GEN, R2GEN_WEIGHTS, TINY
+from ._pretrained_files import files
 from ._r2gen import R2Gen
 
 MIMIC: Mapping[str, Any] = {
@@ -35,7 +36,7 @@ class Model(released.R2GenFamily):
     PAPER = "Chen et al., Generating Radiology Reports via Memory-driven Transformer, EMNLP 2020 (arXiv 2010.16056)"
     LICENCE = "MIT; weights of torchvision's ResNet-101: BSD-3-Clause"
     WEIGHTS: ClassVar[Mapping[str, tuple[str, ...]]] = R2GEN_WEIGHTS
-    PRETRAINED: ClassVar[Mapping[str, tuple[str, ...]]] = timm_files(R2GEN_WEIGHTS)
+    PRETRAINED: ClassVar[Mapping[str, tuple[str, ...]]] = files(R2GEN_WEIGHTS)
     NETWORK = R2Gen
     OPTIONS = ("layers", "inner", "heads", "slots", "memory_heads")
     LENGTH_PENALTY = 0.0

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from . import _r2gen_released as released
-from ._captioner_presets import IU, R2GEN, R2GEN_WEIGHTS, TINY, timm_files
+from ._captioner_presets import IU, R2GEN, R2GEN_WEIGHTS, TINY
+from ._pretrained_files import files
 from ._r2gen_cmn import R2GenCMN
 
 MIMIC: Mapping[str, Any] = {
@@ -37,7 +38,7 @@ class Model(released.R2GenFamily):
     PAPER = "Chen et al., Cross-modal Memory Networks for Radiology Report Generation, ACL 2021 (arXiv 2204.13258)"
     LICENCE = "MIT; weights of torchvision's ResNet-101: BSD-3-Clause"
     WEIGHTS: ClassVar[Mapping[str, tuple[str, ...]]] = R2GEN_WEIGHTS
-    PRETRAINED: ClassVar[Mapping[str, tuple[str, ...]]] = timm_files(R2GEN_WEIGHTS)
+    PRETRAINED: ClassVar[Mapping[str, tuple[str, ...]]] = files(R2GEN_WEIGHTS)
     NETWORK = R2GenCMN
     OPTIONS = ("layers", "inner", "heads", "memory", "responses")
     LENGTH_PENALTY = 0.0

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from ._captioner_presets import IU, TINY, timm_files
+from ._captioner_presets import IU, TINY
 from ._image_to_text import ImageToText
+from ._pretrained_files import files
 from ._show_attend_tell import ShowAttendTell
 
 VGG: Mapping[str, Any] = {
@@ -69,7 +70,7 @@ class Model(ImageToText):
         "resnet": ("timm/resnet101.tv_in1k",),
         "iu": ("timm/vgg19.tv_in1k",),
     }
-    PRETRAINED: ClassVar[Mapping[str, tuple[str, ...]]] = timm_files(WEIGHTS)
+    PRETRAINED: ClassVar[Mapping[str, tuple[str, ...]]] = files(WEIGHTS)
     NETWORK = ShowAttendTell
     OPTIONS = ("level", "frozen", "word_width", "attention_width", "doubly_stochastic")
     PRESETS: ClassVar[Mapping[str, Mapping[str, Any]]] = {
